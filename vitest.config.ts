@@ -1,0 +1,34 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Four shelves: `pure` loads no native library; `engine` does, each file in a process of its own;
+ * `differential` compares with what others wrote; `end-to-end` runs the commands as a user would.
+ */
+const pure = ["errors", "formats", "tokenizer", "dialog", "corpus", "oracle", "cli", "architecture"];
+const engine = ["engine", "tensor", "model", "generate", "gradient", "train", "pretrain", "sft", "evaluate"];
+
+export default defineConfig({
+  test: {
+    reporters: ["default", "./tests/reporter.ts"],
+    testTimeout: 60_000,
+    projects: [
+      shelf("pure", pure, []),
+      shelf("engine", engine, ["./tests/setup.ts"]),
+      shelf("differential", ["differential"], ["./tests/setup.ts"]),
+      shelf("end-to-end", ["end-to-end"], []),
+    ],
+  },
+});
+
+function shelf(name: string, folders: readonly string[], setupFiles: string[]) {
+  return {
+    extends: true as const,
+    test: {
+      name,
+      include: folders.map((folder) => `tests/${folder}/**/*.test.ts`),
+      setupFiles,
+      pool: "forks" as const,
+      testTimeout: name === "end-to-end" ? 600_000 : 60_000,
+    },
+  };
+}
