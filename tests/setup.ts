@@ -1,1 +1,6 @@
-export {};
+import { afterEach, expect } from "vitest";
+import { liveArenas } from "../src/engine/library.ts";
+
+afterEach(() => {
+  expect(liveArenas()).toEqual([]);
+});

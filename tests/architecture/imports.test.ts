@@ -51,11 +51,11 @@ const imports: Import[] = readdirSync(src, { recursive: true, encoding: "utf8" }
   .flatMap((file) =>
     [
       ...readFileSync(join(src, file), "utf8").matchAll(
-        /^(?:import |export |\}).*?"([^"]+)";|import\("([^"]+)"\)/gm,
+        /^(?:import|export|\}).*? from "([^"]+)";|^import "([^"]+)";|import\("([^"]+)"\)/gm,
       ),
     ].map((match) => ({
       file: file.split(sep).join("/"),
-      specifier: (match[1] ?? match[2])!,
+      specifier: (match[1] ?? match[2] ?? match[3])!,
     })),
   );
 

@@ -1,0 +1,170 @@
+/**
+ * A device that computes graphs: the CPU, or a GPU when its package is installed.
+ *
+ * Computation runs on a thread of libuv's pool, so the event loop stays free. A backend has one work buffer, so
+ * computations queue up.
+ */
+
+import { availableParallelism, cpus } from "node:os";
+import { ConfigError, EngineError, UseAfterFreeError } from "../errors/errors.ts";
+import { callAddress, readPointer, readString, type Pointer } from "./ffi.ts";
+import { engineLibrary, type EngineLibrary } from "./library.ts";
+
+export interface DeviceDescription {
+  readonly name: string;
+  readonly description: string;
+  readonly kind: "cpu" | "gpu";
+}
+
+export interface BackendOptions {
+  /** `cpu`, `auto` (a GPU when there is one), or a device's name. */
+  readonly device?: string;
+  /** Threads of the CPU backend. */
+  readonly threads?: number;
+}
+
+export class Backend implements Disposable {
+  readonly device: DeviceDescription;
+  readonly threads: number;
+  readonly library: EngineLibrary;
+  /** Whether tensors lie in the process's own memory, so that files can be mapped and used in place. */
+  readonly isHost: boolean;
+  /** What the device's kernels use, such as AVX2 or AVX512_BF16. */
+  readonly features: readonly string[];
+  #ptr: Pointer | undefined;
+  readonly #bufferType: Pointer;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(device: Device, threads: number) {
+    this.library = engineLibrary();
+    const { ggml } = this.library;
+    const ptr = ggml.devInit(device.ptr, 0);
+    if (ptr === 0) {
+      throw new EngineError(`the device ${device.name} does not start`, {
+        call: "ggml_backend_dev_init",
+        mend: "Choose another device with --device; `cria doctor` lists them.",
+      });
+    }
+    this.device = { name: device.name, description: device.description, kind: device.kind };
+    this.threads = threads;
+    this.#ptr = ptr;
+    this.#bufferType = ggml.backendDefaultBufferType(ptr);
+    this.isHost = ggml.buftIsHost(this.#bufferType);
+    const registry = ggml.devBackendReg(device.ptr);
+    const setThreads = ggml.regGetProcAddress(registry, "ggml_backend_set_n_threads");
+    if (setThreads !== 0) callAddress(setThreads, "void set_n_threads(ptr backend, int n)", ptr, threads);
+    this.features = readFeatures(ggml.regGetProcAddress(registry, "ggml_backend_get_features"), registry);
+    this.library.live.add(this);
+  }
+
+  get name(): string {
+    return `backend ${this.device.name}`;
+  }
+
+  get bufferType(): Pointer {
+    this.#alive();
+    return this.#bufferType;
+  }
+
+  /** Whether the device has a kernel for this node. */
+  supports(node: Pointer): boolean {
+    return this.library.ggml.backendSupportsOp(this.#alive(), node);
+  }
+
+  /** Runs a graph whose memory is allocated. The caller keeps that memory alive until it settles. */
+  compute(graph: Pointer): Promise<void> {
+    const ptr = this.#alive();
+    const run = this.#queue.then(() => this.#computeNow(ptr, graph));
+    this.#queue = run.catch(() => {});
+    return run;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ptr === undefined) return;
+    this.library.ggml.backendFree(this.#ptr);
+    this.#ptr = undefined;
+    this.library.live.delete(this);
+  }
+
+  #computeNow(ptr: Pointer, graph: Pointer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.library.ggml.graphCompute.async(ptr, graph, (error, status) => {
+        if (error === null && status === 0) resolve();
+        else
+          reject(new EngineError(`status ${status}`, { call: "ggml_backend_graph_compute", cause: error }));
+      });
+    });
+  }
+
+  #alive(): Pointer {
+    if (this.#ptr !== undefined) return this.#ptr;
+    throw new UseAfterFreeError(`${this.name} was freed`, {
+      mend: "Keep it open with `using` for as long as its tensors are read.",
+    });
+  }
+}
+
+/** The devices that the installed packages offer. */
+export function listDevices(): DeviceDescription[] {
+  return devices().map(({ name, description, kind }) => ({ name, description, kind }));
+}
+
+/**
+ * Opens a device; the caller disposes it.
+ *
+ * @throws {ConfigError} when there is no such device or the thread count is not a positive integer.
+ */
+export function openBackend(options: BackendOptions = {}): Backend {
+  const { device: wanted = "cpu", threads = defaultThreads() } = options;
+  if (!Number.isInteger(threads) || threads < 1 || threads > 512) {
+    throw new ConfigError(`threads (${threads}) is not an integer from 1 to 512`, {
+      mend: `Leave it out to use ${defaultThreads()}, the processors of this machine.`,
+    });
+  }
+  return new Backend(findDevice(wanted), threads);
+}
+
+// --- internal ---
+
+interface Device extends DeviceDescription {
+  readonly ptr: Pointer;
+}
+
+/** ggml_backend_dev_type. */
+const kinds: Readonly<Record<number, "cpu" | "gpu">> = { 0: "cpu", 1: "gpu", 2: "gpu" };
+
+function devices(): Device[] {
+  const { ggml } = engineLibrary();
+  return Array.from({ length: ggml.devCount() }, (_, i) => ggml.devGet(i)).flatMap((ptr) => {
+    const kind = kinds[ggml.devType(ptr)];
+    if (kind === undefined) return [];
+    return [{ ptr, kind, name: ggml.devName(ptr), description: ggml.devDescription(ptr) }];
+  });
+}
+
+function findDevice(wanted: string): Device {
+  const all = devices();
+  const gpu = all.find((device) => device.kind === "gpu");
+  const cpu = all.find((device) => device.kind === "cpu");
+  const named = all.find((device) => device.name.toLowerCase() === wanted.toLowerCase());
+  const found = wanted === "auto" ? (gpu ?? cpu) : wanted === "cpu" ? cpu : named;
+  if (found !== undefined) return found;
+  throw new ConfigError(`there is no device "${wanted}"`, {
+    mend: `Choose one of: cpu, auto${all.map((device) => `, ${device.name}`).join("")}.`,
+  });
+}
+
+function defaultThreads(): number {
+  return Math.max(1, Math.min(availableParallelism(), cpus().length));
+}
+
+/** Reads ggml's list of { name, value } pairs of C strings, which ends with a NULL name. */
+function readFeatures(getFeatures: Pointer, registry: Pointer): string[] {
+  if (getFeatures === 0) return [];
+  const list = callAddress<Pointer>(getFeatures, "ptr get_features(ptr registry)", registry);
+  const names: string[] = [];
+  for (let i = 0; readPointer(list, i) !== 0; i += 2) {
+    if (readString(readPointer(list, i + 1)) !== "0") names.push(readString(readPointer(list, i)));
+  }
+  return names;
+}

@@ -1,0 +1,70 @@
+/**
+ * A file mapped into memory, read-only: its pages are loaded when they are touched and shared between processes.
+ * Where the platform has no mmap (Windows), callers copy the file's parts instead.
+ */
+
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { EngineError } from "../errors/errors.ts";
+import { memoryView, openLibrary, type NativeFunction, type NativeLibrary, type Pointer } from "./ffi.ts";
+
+export const canMapFiles = process.platform !== "win32";
+
+export interface MappedFile extends Disposable {
+  readonly path: string;
+  readonly address: Pointer;
+  readonly bytes: number;
+  /** The whole file, without a copy, for as long as the mapping lives. */
+  readonly view: Uint8Array;
+}
+
+/** Maps a whole file; the caller disposes it after everything that lies in it. */
+export function mapFile(path: string): MappedFile {
+  const fd = openSync(path, "r");
+  try {
+    const bytes = fstatSync(fd).size;
+    const { mmap, munmap } = bindLibc();
+    const address = mmap(0, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (address <= 0) {
+      throw new EngineError(`${path} (${bytes} bytes) cannot be mapped into memory`, {
+        call: "mmap",
+        mend: "Check that it is a regular, non-empty file.",
+      });
+    }
+    let isMapped = true;
+    const unmap = (): void => {
+      if (isMapped) munmap(address, bytes);
+      isMapped = false;
+    };
+    return { path, address, bytes, view: memoryView(address, bytes), [Symbol.dispose]: unmap };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+// --- internal ---
+
+const PROT_READ = 1;
+const MAP_PRIVATE = 2;
+
+interface Libc {
+  mmap(
+    address: Pointer,
+    bytes: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: number,
+  ): Pointer;
+  munmap(address: Pointer, bytes: number): number;
+}
+
+let libc: Libc | undefined;
+
+function bindLibc(): Libc {
+  const library: NativeLibrary = openLibrary(null);
+  libc ??= {
+    mmap: library.bind("intptr_t mmap(ptr addr, size_t length, int prot, int flags, int fd, int64_t offset)"),
+    munmap: library.bind("int munmap(ptr addr, size_t length)"),
+  };
+  return libc;
+}
