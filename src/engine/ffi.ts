@@ -35,13 +35,13 @@ export function callAddress<Result>(
   ...args: readonly unknown[]
 ): Result {
   declareTypes();
-  return koffi.call(BigInt(address), koffi.proto(prototype), ...args) as Result;
+  return koffi.call(BigInt(address), protoOf(prototype), ...args) as Result;
 }
 
 /** A JavaScript function as a C callback. It lives as long as the process. */
 export function registerCallback(prototype: string, callback: (...args: never[]) => void): Pointer {
   declareTypes();
-  return Number(koffi.register(callback, koffi.pointer(koffi.proto(prototype))));
+  return Number(koffi.register(callback, koffi.pointer(protoOf(prototype))));
 }
 
 /** The memory at an address as bytes, without a copy. The caller keeps it alive while the view is used. */
@@ -60,6 +60,15 @@ export function readPointer(address: Pointer, index: number): Pointer {
 }
 
 // --- internal ---
+
+/** koffi refuses to declare a prototype's name twice. */
+const prototypes = new Map<string, ReturnType<typeof koffi.proto>>();
+
+function protoOf(prototype: string): ReturnType<typeof koffi.proto> {
+  const known = prototypes.get(prototype) ?? koffi.proto(prototype);
+  prototypes.set(prototype, known);
+  return known;
+}
 
 function declareTypes(): void {
   try {

@@ -5,7 +5,7 @@
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { EngineError } from "../errors/errors.ts";
-import { memoryView, openLibrary, type NativeFunction, type NativeLibrary, type Pointer } from "./ffi.ts";
+import { memoryView, openLibrary, type NativeLibrary, type Pointer } from "./ffi.ts";
 
 export const canMapFiles = process.platform !== "win32";
 
@@ -22,8 +22,8 @@ export function mapFile(path: string): MappedFile {
   const fd = openSync(path, "r");
   try {
     const bytes = fstatSync(fd).size;
-    const { mmap, munmap } = bindLibc();
-    const address = mmap(0, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    const libc = bindLibc();
+    const address = libc.mmap(0, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     if (address <= 0) {
       throw new EngineError(`${path} (${bytes} bytes) cannot be mapped into memory`, {
         call: "mmap",
@@ -32,7 +32,7 @@ export function mapFile(path: string): MappedFile {
     }
     let isMapped = true;
     const unmap = (): void => {
-      if (isMapped) munmap(address, bytes);
+      if (isMapped) libc.munmap(address, bytes);
       isMapped = false;
     };
     return { path, address, bytes, view: memoryView(address, bytes), [Symbol.dispose]: unmap };
@@ -58,13 +58,13 @@ interface Libc {
   munmap(address: Pointer, bytes: number): number;
 }
 
-let libc: Libc | undefined;
+let bound: Libc | undefined;
 
 function bindLibc(): Libc {
   const library: NativeLibrary = openLibrary(null);
-  libc ??= {
+  bound ??= {
     mmap: library.bind("intptr_t mmap(ptr addr, size_t length, int prot, int flags, int fd, int64_t offset)"),
     munmap: library.bind("int munmap(ptr addr, size_t length)"),
   };
-  return libc;
+  return bound;
 }

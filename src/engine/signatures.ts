@@ -132,6 +132,7 @@ function bindArithmetic(lib: NativeLibrary) {
     sumRows: unary("sum_rows"),
     argmax: unary("argmax"),
     repeat: binary("repeat"),
+    repeatBack: binary("repeat_back"),
     cont: unary("cont"),
     cpy: binary("cpy"),
     mulMat: binary("mul_mat"),

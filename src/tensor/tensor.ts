@@ -1,0 +1,112 @@
+/**
+ * A typed, shaped value in native memory that an arena owns.
+ */
+
+import type { Arena } from "../engine/arena.ts";
+import type { Pointer } from "../engine/ffi.ts";
+import { ConfigError, UseAfterFreeError } from "../errors/errors.ts";
+import { dtypes, type DType, type Elements } from "./dtype.ts";
+import { elementsOf, shapeText, type Shape } from "./shape.ts";
+
+export interface TensorOptions {
+  readonly dtype?: DType;
+  /** Whether gradients flow to it. */
+  readonly requiresGrad?: boolean;
+  /** For indices (i32, i64): every value lies in [0, limit). Uploads are checked against it. */
+  readonly limit?: number;
+}
+
+export class Tensor {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly requiresGrad: boolean;
+  /** For indices: every value lies in [0, limit). */
+  readonly limit: number;
+  readonly #arena: Arena;
+  readonly #ptr: Pointer;
+
+  constructor(arena: Arena, ptr: Pointer, shape: Shape, options: TensorOptions = {}) {
+    this.#arena = arena;
+    this.#ptr = ptr;
+    this.shape = shape;
+    this.dtype = options.dtype ?? "f32";
+    this.requiresGrad = options.requiresGrad ?? false;
+    this.limit = options.limit ?? 0;
+  }
+
+  /** Its ggml_tensor. For tensor/ only. @throws {UseAfterFreeError} once its arena is disposed. */
+  get ptr(): Pointer {
+    if (!this.#arena.isFreed) return this.#ptr;
+    throw new UseAfterFreeError(
+      `tensor ${shapeText(this.shape)} lies in arena "${this.#arena.name}", which was freed`,
+      {
+        mend: "Keep the arena open with `using` for as long as its tensors are read.",
+      },
+    );
+  }
+
+  get elements(): number {
+    return elementsOf(this.shape);
+  }
+
+  get bytes(): number {
+    return this.elements * dtypes[this.dtype].bytes;
+  }
+
+  /** A copy of its elements. */
+  read(): Elements {
+    const layout = dtypes[this.dtype];
+    const bytes = new Uint8Array(this.bytes);
+    this.#arena.backend.library.ggml.tensorGet(this.ptr, bytes, 0, bytes.byteLength);
+    return layout.view(bytes.buffer);
+  }
+
+  /** A copy of its elements, for a tensor of f32. @throws {ConfigError} for other types. */
+  readF32(): Float32Array {
+    const elements = this.read();
+    if (elements instanceof Float32Array) return elements;
+    throw new ConfigError(`a tensor of ${this.dtype} was read as f32`);
+  }
+
+  /** Copies elements in. @throws {ConfigError} when the count or the type differs, or an index is out of range. */
+  write(elements: Elements): void {
+    const layout = dtypes[this.dtype];
+    if (elements.length !== this.elements || layout.view(new ArrayBuffer(0)).constructor !== elements.constructor) {
+      throw new ConfigError(
+        `write: ${elements.length} elements in a ${elements.constructor.name} do not fit a tensor of ${this.dtype} ${shapeText(this.shape)}`,
+      );
+    }
+    if (this.limit > 0) checkIndices(elements, this.limit);
+    const bytes = new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
+    this.#arena.backend.library.ggml.tensorSet(this.ptr, bytes, 0, bytes.byteLength);
+  }
+
+  /** Copies bytes in from `offset` on, for data that is streamed from a file. */
+  writeBytes(bytes: Uint8Array, offset = 0): void {
+    if (offset < 0 || offset + bytes.byteLength > this.bytes) {
+      throw new ConfigError(
+        `write: bytes ${offset} to ${offset + bytes.byteLength} lie outside a tensor of ${this.bytes} bytes`,
+      );
+    }
+    if (bytes.byteLength > 0) {
+      this.#arena.backend.library.ggml.tensorSet(this.ptr, bytes, offset, bytes.byteLength);
+    }
+  }
+
+  /** Sets every byte to zero. */
+  clear(): void {
+    this.#arena.backend.library.ggml.tensorMemset(this.ptr, 0, 0, this.bytes);
+  }
+}
+
+// --- internal ---
+
+function checkIndices(elements: Elements, limit: number): void {
+  const top = BigInt(limit);
+  const isBad =
+    elements instanceof BigInt64Array
+      ? elements.some((value) => value < 0n || value >= top)
+      : elements.some((value) => value < 0 || value >= limit);
+  if (!isBad) return;
+  throw new ConfigError(`an index lies outside [0, ${limit})`);
+}
