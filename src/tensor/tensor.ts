@@ -71,7 +71,10 @@ export class Tensor {
   /** Copies elements in. @throws {ConfigError} when the count or the type differs, or an index is out of range. */
   write(elements: Elements): void {
     const layout = dtypes[this.dtype];
-    if (elements.length !== this.elements || layout.view(new ArrayBuffer(0)).constructor !== elements.constructor) {
+    if (
+      elements.length !== this.elements ||
+      layout.view(new ArrayBuffer(0)).constructor !== elements.constructor
+    ) {
       throw new ConfigError(
         `write: ${elements.length} elements in a ${elements.constructor.name} do not fit a tensor of ${this.dtype} ${shapeText(this.shape)}`,
       );

@@ -1,0 +1,109 @@
+/**
+ * The weights of a Llama under Meta's names, with Meta's rotary layout (adjacent pairs).
+ */
+
+import type { Backend } from "../tensor/backend.ts";
+import { createStorage, type Storage, type TensorSpec } from "../tensor/storage.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { LlamaConfig } from "./config.ts";
+
+export interface LayerWeights {
+  /** `[dim]` */
+  readonly attentionNorm: Tensor;
+  /** `[nHeads · headDim, dim]` */
+  readonly wq: Tensor;
+  /** `[nKvHeads · headDim, dim]` */
+  readonly wk: Tensor;
+  /** `[nKvHeads · headDim, dim]` */
+  readonly wv: Tensor;
+  /** `[dim, nHeads · headDim]` */
+  readonly wo: Tensor;
+  /** `[dim]` */
+  readonly ffnNorm: Tensor;
+  /** `[hiddenDim, dim]` */
+  readonly w1: Tensor;
+  /** `[dim, hiddenDim]` */
+  readonly w2: Tensor;
+  /** `[hiddenDim, dim]` */
+  readonly w3: Tensor;
+}
+
+export interface LlamaWeights {
+  readonly config: LlamaConfig;
+  /** `[vocab, dim]` */
+  readonly embedding: Tensor;
+  readonly layers: readonly LayerWeights[];
+  /** `[dim]` */
+  readonly norm: Tensor;
+  /** `[vocab, dim]`; the embedding itself when the two are tied. */
+  readonly head: Tensor;
+  /** All of them under Meta's names. */
+  readonly byName: Readonly<Record<string, Tensor>>;
+}
+
+/** Weights and the memory they lie in; the caller disposes it. */
+export interface OwnedWeights extends LlamaWeights, Disposable {
+  readonly bytes: number;
+}
+
+/** Shape of every weight, by Meta's name, in the order of computation. */
+export function weightShapes(config: LlamaConfig): Record<string, Shape> {
+  const { dim, nLayers, nHeads, nKvHeads, headDim, hiddenDim, vocabSize, isTied } = config;
+  const shapes: Record<string, Shape> = { "tok_embeddings.weight": [vocabSize, dim] };
+  for (let i = 0; i < nLayers; i += 1) {
+    const layer = `layers.${i}`;
+    shapes[`${layer}.attention_norm.weight`] = [dim];
+    shapes[`${layer}.attention.wq.weight`] = [nHeads * headDim, dim];
+    shapes[`${layer}.attention.wk.weight`] = [nKvHeads * headDim, dim];
+    shapes[`${layer}.attention.wv.weight`] = [nKvHeads * headDim, dim];
+    shapes[`${layer}.attention.wo.weight`] = [dim, nHeads * headDim];
+    shapes[`${layer}.ffn_norm.weight`] = [dim];
+    shapes[`${layer}.feed_forward.w1.weight`] = [hiddenDim, dim];
+    shapes[`${layer}.feed_forward.w2.weight`] = [dim, hiddenDim];
+    shapes[`${layer}.feed_forward.w3.weight`] = [hiddenDim, dim];
+  }
+  shapes["norm.weight"] = [dim];
+  if (!isTied) shapes["output.weight"] = [vocabSize, dim];
+  return shapes;
+}
+
+/** Named tensors as the model reads them. */
+export function weightsOf(config: LlamaConfig, byName: Readonly<Record<string, Tensor>>): LlamaWeights {
+  const named = (name: string): Tensor => byName[name]!;
+  return {
+    config,
+    byName,
+    embedding: named("tok_embeddings.weight"),
+    layers: Array.from({ length: config.nLayers }, (_, i) => ({
+      attentionNorm: named(`layers.${i}.attention_norm.weight`),
+      wq: named(`layers.${i}.attention.wq.weight`),
+      wk: named(`layers.${i}.attention.wk.weight`),
+      wv: named(`layers.${i}.attention.wv.weight`),
+      wo: named(`layers.${i}.attention.wo.weight`),
+      ffnNorm: named(`layers.${i}.ffn_norm.weight`),
+      w1: named(`layers.${i}.feed_forward.w1.weight`),
+      w2: named(`layers.${i}.feed_forward.w2.weight`),
+      w3: named(`layers.${i}.feed_forward.w3.weight`),
+    })),
+    norm: named("norm.weight"),
+    head: named(config.isTied ? "tok_embeddings.weight" : "output.weight"),
+  };
+}
+
+/** Takes memory for f32 weights that are trained, all zero. */
+export function createWeights(backend: Backend, config: LlamaConfig): OwnedWeights {
+  const specs: Record<string, TensorSpec> = {};
+  for (const [name, shape] of Object.entries(weightShapes(config)))
+    specs[name] = { shape, requiresGrad: true };
+  return ownedWeights(config, createStorage("weights", backend, specs));
+}
+
+/** Weights in a storage that they own from here on. */
+export function ownedWeights(config: LlamaConfig, storage: Storage): OwnedWeights {
+  return {
+    ...weightsOf(config, storage.tensors),
+    bytes: storage.bytes,
+    [Symbol.dispose]: () => storage[Symbol.dispose](),
+  };
+}

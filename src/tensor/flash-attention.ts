@@ -1,0 +1,62 @@
+/** Attention over a key-value cache, without materialised probabilities (Dao et al. 2022). No gradients. */
+
+import { shapeError } from "./shape.ts";
+import type { Graph } from "./graph.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface CachedAttentionInputs {
+  /** f32 `[1, tokens, heads, headDim]` */
+  readonly q: Tensor;
+  /** f16 `[cells, kvHeads · headDim]` */
+  readonly keys: Tensor;
+  /** f16 `[cells, kvHeads · headDim]` */
+  readonly values: Tensor;
+  /** f16, 0 or -inf. `[tokens, length]`: the first `length` cells are attended to. */
+  readonly mask: Tensor;
+}
+
+/**
+ * softmax(q kᵀ / √headDim + mask) v, each group of query heads sharing one key-value head.
+ *
+ * @returns `[tokens, heads · headDim]`
+ */
+export function cachedAttention(g: Graph, inputs: CachedAttentionInputs): Tensor {
+  const { q, keys, values, mask } = inputs;
+  const [, tokens = 0, heads = 0, headDim = 0] = q.shape;
+  const length = mask.shape[1] ?? 0;
+  const kvHeads = (keys.shape[1] ?? 0) / headDim;
+  const isConsistent =
+    q.shape.length === 4 &&
+    q.shape[0] === 1 &&
+    q.dtype === "f32" &&
+    Number.isInteger(kvHeads) &&
+    heads % kvHeads === 0;
+  if (!isConsistent) throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
+  if (values.shape[0] !== keys.shape[0] || values.shape[1] !== keys.shape[1]) {
+    throw shapeError("cachedAttention", keys.shape, values.shape, "keys and values differ");
+  }
+  if (mask.dtype !== "f16" || mask.shape[0] !== tokens || length < 1 || length > keys.shape[0]!) {
+    throw shapeError("cachedAttention", q.shape, mask.shape, "the mask is not f16 [tokens, length <= cells]");
+  }
+  const { ggml } = g.backend.library;
+  const headsOf = (cache: Tensor): number => {
+    const bytes = cache.bytes / cache.elements;
+    const view = ggml.view4d(
+      g.reserve(),
+      cache.ptr,
+      headDim,
+      kvHeads,
+      length,
+      1,
+      headDim * bytes,
+      kvHeads * headDim * bytes,
+      kvHeads * headDim * length * bytes,
+      0,
+    );
+    return ggml.permute(g.reserve(), view, 0, 2, 1, 3);
+  };
+  const queries = ggml.permute(g.reserve(), q.ptr, 0, 2, 1, 3);
+  const scale = 1 / Math.sqrt(headDim);
+  const y = ggml.flashAttnExt(g.reserve(), queries, headsOf(keys), headsOf(values), mask.ptr, scale, 0, 0);
+  return g.node(ggml.reshape4d(g.reserve(), y, heads * headDim, tokens, 1, 1), [tokens, heads * headDim]);
+}
