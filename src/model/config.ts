@@ -48,11 +48,11 @@ export interface LlamaConfig {
   readonly isTied: boolean;
 }
 
-type Required4 = "dim" | "nLayers" | "nHeads" | "vocabSize";
+type EssentialField = "dim" | "nLayers" | "nHeads" | "vocabSize";
 
 /** What must be said of a model; the rest is Llama 2 7B's rule: plain multi-head attention, §1.2's hidden size. */
-export type LlamaFields = Pick<LlamaConfig, Required4> & {
-  readonly [Field in Exclude<keyof LlamaConfig, Required4>]?: LlamaConfig[Field] | undefined;
+export type LlamaFields = Pick<LlamaConfig, EssentialField> & {
+  readonly [Field in Exclude<keyof LlamaConfig, EssentialField>]?: LlamaConfig[Field] | undefined;
 };
 
 /** Type names are those of the GGUF specification. */
@@ -231,8 +231,9 @@ const limits = {
 
 function checkedConfig(fields: LlamaFields, origin: Origin): LlamaConfig {
   const { names, refuse } = origin;
-  for (const field of ["dim", "nLayers", "nHeads", "vocabSize"] as const)
+  for (const field of ["dim", "nLayers", "nHeads", "vocabSize"] as const) {
     checkSize(field, fields[field], origin);
+  }
   const { dim, nHeads } = fields;
   if (fields.headDim === undefined && dim % nHeads !== 0) {
     throw refuse(
@@ -288,13 +289,13 @@ function checkReals({ normEps, ropeTheta }: LlamaConfig, { names, refuse }: Orig
   if (!(normEps >= 0 && normEps < 1)) {
     throw refuse(
       `${names.normEps} (${normEps}) is not a number in [0, 1)`,
-      `Llama 2 uses 1e-5, Llama 1 uses 1e-6.`,
+      "Llama 2 uses 1e-5, Llama 1 uses 1e-6.",
     );
   }
   if (!(ropeTheta > 0 && ropeTheta < Infinity)) {
     throw refuse(
       `${names.ropeTheta} (${ropeTheta}) is not a positive number`,
-      `Llama 1 and 2 use 10000; Code Llama uses 1000000.`,
+      "Llama 1 and 2 use 10000; Code Llama uses 1000000.",
     );
   }
 }
@@ -310,7 +311,7 @@ function checkTensorSizes(config: LlamaConfig, { names, refuse }: Origin): void 
     if (rows * columns < 2 ** 31) continue;
     throw refuse(
       `a weight of ${name} (${rows} x ${columns}) has 2^31 elements or more`,
-      `The largest Llama's largest weight fits; check these sizes.`,
+      "The largest Llama's largest weight fits; check these sizes.",
     );
   }
 }

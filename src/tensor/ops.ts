@@ -123,9 +123,7 @@ export function softmax(g: Graph, x: Tensor, mask: Tensor, factor: number): Tens
     throw shapeError("softmax", x.shape, mask.shape, `the mask (${mask.dtype}) is not f16 [queries, keys]`);
   }
   const y = g.node(ggml(g).softMaxExt(g.reserve(), x.ptr, mask.ptr, factor, 0), x.shape);
-  return g.differentiable(y.ptr, x.shape, [
-    [x, (dy) => g.node(ggml(g).softMaxExtBack(g.reserve(), dy.ptr, y.ptr, factor, 0), x.shape)],
-  ]);
+  return g.differentiable(y.ptr, x.shape, [[x, (dy) => softmaxBack(g, dy, y, factor)]]);
 }
 
 /**
@@ -229,6 +227,15 @@ function ggml(g: Graph): Graph["backend"]["library"]["ggml"] {
 
 function siluBack(g: Graph, dy: Tensor, x: Tensor): Tensor {
   return g.node(ggml(g).siluBack(g.reserve(), dy.ptr, x.ptr), x.shape);
+}
+
+function softmaxBack(g: Graph, dy: Tensor, y: Tensor, factor: number): Tensor {
+  const dx = g.effect(g.node(ggml(g).softMaxExtBack(g.reserve(), dy.ptr, y.ptr, factor, 0), y.shape));
+  // The allocator may give dx the memory of y when dx is y's last reader, and the kernel then reads y overwritten.
+  // So y gets a later reader: of one element, for nothing.
+  const first = ggml(g).view4d(g.reserve(), y.ptr, 1, 1, 1, 1, 4, 4, 4, 0);
+  g.effect(g.node(ggml(g).scale(g.reserve(), first, 1), [1]));
+  return dx;
 }
 
 /** Σ over all leading dimensions: `[..., dim]` -> `[dim]`, the shape of `like`. */

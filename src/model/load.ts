@@ -1,0 +1,178 @@
+/**
+ * Weights from files: a Hugging Face directory, a GGUF file or a llama2.c file. For generation they are used where
+ * they lie, in the type they have; for training they are copied into f32.
+ */
+
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, FormatError } from "../errors/errors.ts";
+import { openFile, type FileSource } from "../formats/file-source.ts";
+import { readGguf } from "../formats/gguf.ts";
+import { readLlama2c } from "../formats/llama2c.ts";
+import { readSafetensorsDirectory } from "../formats/safetensors.ts";
+import { readTensorAsF32, type TensorInfo } from "../formats/tensor-info.ts";
+import type { Backend } from "../tensor/backend.ts";
+import { dtypes, type DType } from "../tensor/dtype.ts";
+import { openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
+import { sameShape, shapeText } from "../tensor/shape.ts";
+import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } from "./config.ts";
+import { ggufName, huggingFaceName, isRotary } from "./names.ts";
+import { fromHalfSplit } from "./rotary-layout.ts";
+import { createWeights, ownedWeights, weightShapes, type OwnedWeights } from "./weights.ts";
+
+export type ModelFormat = "huggingface" | "gguf" | "llama2c";
+
+/** What a model's files say, before any weight is read. */
+export interface ModelFiles {
+  readonly format: ModelFormat;
+  readonly path: string;
+  readonly config: LlamaConfig;
+  /** By Meta's names. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+}
+
+/**
+ * Reads the heads of a model's files.
+ *
+ * @throws {ConfigError} when nothing is there or a tensor is missing. @throws {FormatError} for bytes that are not a model.
+ */
+export function readModelFiles(path: string): ModelFiles {
+  const format = modelFormat(path);
+  const { config, tensors } = readers[format](path);
+  const byMeta = new Map<string, TensorInfo>();
+  for (const [name, shape] of Object.entries(weightShapes(config))) {
+    const stored = storedName(format, name);
+    const info = tensors.get(stored);
+    if (info === undefined) throw new FormatError(`the tensor ${stored} is missing`, { file: path });
+    if (!sameShape(info.shape, shape)) {
+      throw new FormatError(
+        `${stored} has shape ${shapeText(info.shape)} where the configuration says ${shapeText(shape)}`,
+        {
+          file: info.file,
+          offset: info.offset,
+        },
+      );
+    }
+    byMeta.set(name, info);
+  }
+  return { format, path, config, tensors: byMeta };
+}
+
+/** Weights for generation, in place where possible; the caller disposes them. */
+export function openWeights(backend: Backend, files: ModelFiles): OwnedWeights {
+  const specs: Record<string, FileTensor> = {};
+  for (const [name, info] of files.tensors) specs[name] = fileTensor(files, name, info);
+  return ownedWeights(files.config, openFileStorage("weights", backend, specs));
+}
+
+/** Weights for training, in f32; the caller disposes them. */
+export function loadMasterWeights(backend: Backend, files: ModelFiles): OwnedWeights {
+  const weights = createWeights(backend, files.config);
+  const sources = new Map<string, FileSource>();
+  try {
+    for (const [name, info] of files.tensors) {
+      const source = sources.get(info.file) ?? openFile(info.file);
+      sources.set(info.file, source);
+      const values = readTensorAsF32(source, info);
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      weights.byName[name]!.writeBytes(inMetaOrder(files, name, bytes, 4));
+    }
+    return weights;
+  } catch (error) {
+    weights[Symbol.dispose]();
+    throw error;
+  } finally {
+    for (const source of sources.values()) source[Symbol.dispose]();
+  }
+}
+
+/** Which kind of model lies at a path. */
+export function modelFormat(path: string): ModelFormat {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() === true) return "huggingface";
+  if (path.endsWith(".gguf")) return "gguf";
+  if (path.endsWith(".bin")) return "llama2c";
+  if (stat === undefined) {
+    throw new ConfigError(`there is no model at ${path}`, {
+      mend: "Give a directory, a .gguf file or a llama2.c .bin file.",
+    });
+  }
+  throw new ConfigError(`${path} is not a model`, {
+    mend: "Give a Hugging Face directory, a .gguf file or a llama2.c .bin file.",
+  });
+}
+
+// --- internal ---
+
+interface ReadFiles {
+  readonly config: LlamaConfig;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+}
+
+const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
+  huggingface(path) {
+    const file = join(path, "config.json");
+    return {
+      config: configFromHuggingFace(readJson(file), file),
+      tensors: readSafetensorsDirectory(path).tensors,
+    };
+  },
+  gguf(path) {
+    using source = openFile(path);
+    const { metadata, tensors } = readGguf(source);
+    return { config: configFromGguf(metadata, tensors.has("output.weight")), tensors };
+  },
+  llama2c(path) {
+    using source = openFile(path);
+    const { config, tensors } = readLlama2c(source);
+    return { config: llamaConfig({ ...config, normEps: 1e-5, ropeTheta: 10_000 }), tensors };
+  },
+};
+
+function readJson(file: string): unknown {
+  using source = openFile(file);
+  void source;
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new FormatError("this is not JSON", { file, cause: error });
+  }
+}
+
+function storedName(format: ModelFormat, name: string): string {
+  if (format === "huggingface") return huggingFaceName(name);
+  return format === "gguf" ? ggufName(name) : name;
+}
+
+function fileTensor(files: ModelFiles, name: string, info: TensorInfo): FileTensor {
+  const { file, offset, bytes, shape } = info;
+  if (!(info.type in dtypes)) {
+    throw new ConfigError(`${info.name} is stored as ${info.type}, which Cria does not run yet`, {
+      mend: "Use an f32, f16 or bf16 file of the model.",
+    });
+  }
+  const dtype = info.type as DType;
+  // The kernels multiply by gains of f32 only.
+  if (shape.length === 1 && dtype !== "f32") {
+    const convert = (data: Uint8Array): Uint8Array => asF32(data, info);
+    return { shape, dtype: "f32", file, offset, bytes, convert };
+  }
+  const spec = { shape, dtype, file, offset, bytes };
+  if (files.format !== "huggingface" || !isRotary(name)) return spec;
+  return { ...spec, convert: (data) => inMetaOrder(files, name, data, dtypes[dtype].bytes) };
+}
+
+function inMetaOrder(files: ModelFiles, name: string, bytes: Uint8Array, elementBytes: number): Uint8Array {
+  if (files.format !== "huggingface" || !isRotary(name)) return bytes;
+  return fromHalfSplit(bytes, files.config.headDim, files.config.dim * elementBytes);
+}
+
+function asF32(data: Uint8Array, info: TensorInfo): Uint8Array {
+  const source = {
+    name: info.file,
+    size: data.byteLength,
+    read: (offset: number, length: number) => data.subarray(offset, offset + length),
+  };
+  const values = readTensorAsF32(source, { ...info, offset: 0 });
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
