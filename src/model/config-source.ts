@@ -118,7 +118,11 @@ export const ggufRules: readonly Rule[] = [
 export function checkRules(rules: readonly Rule[], { at, refuse }: Source): void {
   for (const { key, allowed, mend } of rules) {
     const value = at(key) ?? undefined;
-    if (!allowed.includes(value)) throw refuse(`${key} is ${shown(value)}, which Cria cannot run`, mend);
+    if (allowed.includes(value)) continue;
+    throw refuse(
+      value === undefined ? `${key} is missing` : `${key} is ${shown(value)}, which Cria cannot run`,
+      mend,
+    );
   }
 }
 

@@ -280,7 +280,7 @@ function checkHeads(config: LlamaConfig, { names, refuse }: Origin): void {
   if (headDim % 2 !== 0) {
     throw refuse(
       `${names.headDim} (${headDim}) is odd, and RoPE turns pairs`,
-      `Choose ${names.dim} and ${names.nHeads} such that a head has an even width.`,
+      `Choose ${names.dim} and ${names.nHeads}, or ${names.headDim}, such that a head has an even width.`,
     );
   }
 }
