@@ -51,6 +51,7 @@ export class ChatSession {
   /**
    * Asks, and streams the answer. An aborted answer is kept as far as it came.
    *
+   * @yields what happens, in order.
    * @throws {ConfigError} when the question alone does not fit into the context; nothing is remembered of it then.
    */
   async *ask(

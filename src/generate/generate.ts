@@ -19,6 +19,7 @@ export type StopReason = "stop" | "length" | "context";
  * Reads the prompt and yields tokens until a stop token, the limit, or the end of the context.
  *
  * @param prompt tokens that the decoder has not read yet, at least one.
+ * @yields each token's id.
  * @throws the signal's reason when it is aborted; what the decoder has read by then stays read.
  */
 export async function* generateTokens(

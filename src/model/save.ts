@@ -2,7 +2,8 @@
 
 import { f32ToBf16, f32ToF16 } from "../formats/float16.ts";
 import { writeGguf, type GgufWriteValue } from "../formats/gguf-write.ts";
-import { writeSafetensors, type TensorToWrite } from "../formats/safetensors-write.ts";
+import { writeSafetensors } from "../formats/safetensors-write.ts";
+import type { TensorToWrite } from "../formats/tensor-info.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { ggufConfigMetadata } from "./config.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
@@ -39,10 +40,12 @@ export function writeGgufModel(
   tokenizer: ReadonlyMap<string, GgufWriteValue>,
   type: StoredType = "f32",
 ): void {
-  const metadata = new Map<string, GgufWriteValue>([
-    ...ggufConfigMetadata(weights.config, fileTypes[type]),
-    ...tokenizer,
-  ]);
+  const metadata = new Map<string, GgufWriteValue>();
+  for (const [key, kind, value] of ggufConfigMetadata(weights.config)) {
+    metadata.set(key, kind === "string" ? { type: kind, value } : { type: kind, value });
+  }
+  metadata.set("general.file_type", { type: "uint32", value: fileTypes[type] });
+  for (const [key, value] of tokenizer) metadata.set(key, value);
   const tensors = Object.entries(weights.byName).map(([name, tensor]): TensorToWrite => {
     const stored = tensor.shape.length === 1 ? "f32" : type;
     return { name: ggufName(name), type: stored, shape: tensor.shape, data: () => encoded(tensor, stored) };

@@ -25,19 +25,7 @@ export function cachedAttention(g: Graph, inputs: CachedAttentionInputs): Tensor
   const [, tokens = 0, heads = 0, headDim = 0] = q.shape;
   const length = mask.shape[1] ?? 0;
   const kvHeads = (keys.shape[1] ?? 0) / headDim;
-  const isConsistent =
-    q.shape.length === 4 &&
-    q.shape[0] === 1 &&
-    q.dtype === "f32" &&
-    Number.isInteger(kvHeads) &&
-    heads % kvHeads === 0;
-  if (!isConsistent) throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
-  if (values.shape[0] !== keys.shape[0] || values.shape[1] !== keys.shape[1]) {
-    throw shapeError("cachedAttention", keys.shape, values.shape, "keys and values differ");
-  }
-  if (mask.dtype !== "f16" || mask.shape[0] !== tokens || length < 1 || length > keys.shape[0]!) {
-    throw shapeError("cachedAttention", q.shape, mask.shape, "the mask is not f16 [tokens, length <= cells]");
-  }
+  checkInputs(inputs, kvHeads);
   const { ggml } = g.backend.library;
   const headsOf = (cache: Tensor): number => {
     const bytes = cache.bytes / cache.elements;
@@ -59,4 +47,24 @@ export function cachedAttention(g: Graph, inputs: CachedAttentionInputs): Tensor
   const scale = 1 / Math.sqrt(headDim);
   const y = ggml.flashAttnExt(g.reserve(), queries, headsOf(keys), headsOf(values), mask.ptr, scale, 0, 0);
   return g.node(ggml.reshape4d(g.reserve(), y, heads * headDim, tokens, 1, 1), [tokens, heads * headDim]);
+}
+
+// --- internal ---
+
+function checkInputs({ q, keys, values, mask }: CachedAttentionInputs, kvHeads: number): void {
+  const [, tokens = 0, heads = 0] = q.shape;
+  const length = mask.shape[1] ?? 0;
+  const isConsistent =
+    q.shape.length === 4 &&
+    q.shape[0] === 1 &&
+    q.dtype === "f32" &&
+    Number.isInteger(kvHeads) &&
+    heads % kvHeads === 0;
+  if (!isConsistent) throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
+  if (values.shape[0] !== keys.shape[0] || values.shape[1] !== keys.shape[1]) {
+    throw shapeError("cachedAttention", keys.shape, values.shape, "keys and values differ");
+  }
+  if (mask.dtype !== "f16" || mask.shape[0] !== tokens || length < 1 || length > keys.shape[0]!) {
+    throw shapeError("cachedAttention", q.shape, mask.shape, "the mask is not f16 [tokens, length <= cells]");
+  }
 }

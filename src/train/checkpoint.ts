@@ -22,8 +22,8 @@ import {
 import { openFile } from "../formats/file-source.ts";
 import { writeSentencePiece } from "../formats/sentencepiece.ts";
 import { readSafetensors } from "../formats/safetensors.ts";
-import { writeSafetensors, type TensorToWrite } from "../formats/safetensors-write.ts";
-import { readTensorAsF32 } from "../formats/tensor-info.ts";
+import { writeSafetensors } from "../formats/safetensors-write.ts";
+import { readTensorAsF32, type TensorToWrite } from "../formats/tensor-info.ts";
 import { tokenizerConfigJson, writeTokenizerJson } from "../formats/tokenizer-json.ts";
 import { configToHuggingFace } from "../model/config.ts";
 import { loadMasterWeights, readModelFiles } from "../model/load.ts";

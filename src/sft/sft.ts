@@ -1,0 +1,252 @@
+/**
+ * Supervised fine-tuning (Llama 2 §3.1): the pretraining loss on the answers' tokens only, over examples packed into
+ * full sequences. Each epoch is packed anew from the seed, so a run continues after its newest checkpoint bit for bit.
+ */
+
+import { join } from "node:path";
+import type { Example } from "../dialog/llama2-chat.ts";
+import { ConfigError, FormatError } from "../errors/errors.ts";
+import type { AdamWOptions } from "../tensor/adamw.ts";
+import type { Backend } from "../tensor/backend.ts";
+import type { Precision } from "../tensor/graph.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { OwnedWeights } from "../model/weights.ts";
+import {
+  latestCheckpoint,
+  loadCheckpointWeights,
+  readRunState,
+  restoreOptimizer,
+} from "../train/checkpoint.ts";
+import { trainSteps, type StepReport } from "../train/loop.ts";
+import { createSaver, type Saver } from "../train/saver.ts";
+import { cosineSchedule } from "../train/schedule.ts";
+import { Trainer, type MicroBatch } from "../train/step.ts";
+import { packExamples, type PackedRows } from "./pack.ts";
+
+export interface SftOptions extends AdamWOptions {
+  /** Sequences in a step. */
+  readonly batchSize: number;
+  /** Sequences that are computed at once; a step takes as many micro-batches as it needs. */
+  readonly microBatchSize: number;
+  readonly seqLen: number;
+  readonly epochs: number;
+  readonly lr: number;
+  readonly warmupRatio: number;
+  readonly minLrRatio: number;
+  readonly precision: Precision;
+  readonly seed: number;
+  /** In steps; 0 for at the end only. */
+  readonly checkpointEvery: number;
+  readonly keepCheckpoints: number;
+}
+
+export interface SftInputs {
+  readonly backend: Backend;
+  /** The model to start from: a Hugging Face directory. */
+  readonly model: string;
+  readonly tokenizer: Tokenizer;
+  readonly examples: readonly Example[];
+  /** Held-out examples, whose loss is reported after each epoch. */
+  readonly heldOut: readonly Example[];
+  /** Where checkpoints are kept. */
+  readonly folder: string;
+  readonly onEvent: (event: SftEvent) => void;
+  readonly signal?: AbortSignal;
+}
+
+export type SftEvent =
+  | { readonly type: "resumed"; readonly step: number; readonly checkpoint: string }
+  | { readonly type: "started"; readonly steps: number; readonly rows: number; readonly truncated: number }
+  | ({ readonly type: "step" } & StepReport)
+  /** Mean loss of the answers' tokens, in nats. */
+  | { readonly type: "validation"; readonly step: number; readonly loss: number }
+  | { readonly type: "checkpoint"; readonly step: number; readonly checkpoint: string };
+
+/** @returns the last checkpoint's directory. @throws the signal's reason when aborted, after a checkpoint. */
+export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<string> {
+  const { backend, folder, model, onEvent, signal } = inputs;
+  checkOptions(options);
+  const resumed = latestCheckpoint(folder);
+  const state = resumed === undefined ? undefined : sftState(resumed);
+  if (resumed !== undefined && state !== undefined)
+    onEvent({ type: "resumed", step: state.step, checkpoint: resumed });
+  const batches = new EpochBatches(options, inputs);
+  if (resumed !== undefined && state !== undefined && state.step >= batches.steps) return resumed;
+  using weights = loadCheckpointWeights(backend, resumed ?? model);
+  using trainer = new Trainer(backend, weights, {
+    ...options,
+    batch: options.microBatchSize,
+    seq: options.seqLen,
+  });
+  if (resumed !== undefined) restoreOptimizer(resumed, trainer.state);
+  onEvent({ type: "started", steps: batches.steps, rows: batches.rows, truncated: batches.truncated });
+  const saver = createSaver({
+    ...inputs,
+    keepCheckpoints: options.keepCheckpoints,
+    weights,
+    optimizer: trainer.state,
+    resumed,
+    onSaved: (checkpoint, step) => onEvent({ type: "checkpoint", step, checkpoint }),
+  });
+  const run = new Run(options, inputs, { weights, trainer, batches, state, saver });
+  return run.toEnd(signal);
+}
+
+// --- internal ---
+
+/** What `run.json` keeps of a fine-tuning run. */
+interface SftState {
+  readonly step: number;
+  readonly updates: number;
+}
+
+/** The steps' micro-batches, by step: epoch after epoch, each shuffled and packed anew. */
+class EpochBatches {
+  readonly steps: number;
+  readonly rows: number;
+  readonly truncated: number;
+  readonly #options: SftOptions;
+  readonly #inputs: SftInputs;
+  readonly #stepsPerEpoch: number;
+  #packed: { epoch: number; rows: PackedRows } | undefined;
+
+  constructor(options: SftOptions, inputs: SftInputs) {
+    this.#options = options;
+    this.#inputs = inputs;
+    const first = this.#epoch(0);
+    this.rows = first.rows;
+    this.truncated = first.truncated;
+    this.#stepsPerEpoch = Math.ceil(first.rows / options.batchSize);
+    this.steps = this.#stepsPerEpoch * options.epochs;
+  }
+
+  isEpochEnd(step: number): boolean {
+    return step % this.#stepsPerEpoch === 0;
+  }
+
+  /** @param step from 0 */
+  of(step: number): MicroBatch[] {
+    const packed = this.#epoch(Math.floor(step / this.#stepsPerEpoch));
+    const from = (step % this.#stepsPerEpoch) * this.#options.batchSize;
+    return microBatches(packed, from, Math.min(packed.rows, from + this.#options.batchSize), this.#options);
+  }
+
+  heldOut(): MicroBatch[] {
+    const packed = this.#pack(this.#inputs.heldOut, 0);
+    return microBatches(packed, 0, packed.rows, this.#options);
+  }
+
+  #epoch(epoch: number): PackedRows {
+    if (this.#packed?.epoch !== epoch)
+      this.#packed = { epoch, rows: this.#pack(this.#inputs.examples, epoch) };
+    return this.#packed.rows;
+  }
+
+  #pack(examples: readonly Example[], epoch: number): PackedRows {
+    const { seqLen, seed } = this.#options;
+    return packExamples(examples, { seqLen, seed, epoch, padId: this.#inputs.tokenizer.eosId });
+  }
+}
+
+/** Rows [from, to) in micro-batches; rows that are missing at the end count for nothing. */
+function microBatches(
+  packed: PackedRows,
+  from: number,
+  to: number,
+  { microBatchSize, seqLen }: SftOptions,
+): MicroBatch[] {
+  const batches: MicroBatch[] = [];
+  for (let row = from; row < to; row += microBatchSize) {
+    const [start, end] = [row * seqLen, Math.min(to, row + microBatchSize) * seqLen];
+    const batch = {
+      tokens: new Int32Array(microBatchSize * seqLen),
+      targets: new Int32Array(microBatchSize * seqLen),
+      weights: new Float32Array(microBatchSize * seqLen),
+    };
+    batch.tokens.set(packed.tokens.subarray(start, end));
+    batch.targets.set(packed.targets.subarray(start, end));
+    batch.weights.set(packed.weights.subarray(start, end));
+    batches.push(batch);
+  }
+  return batches;
+}
+
+interface RunParts {
+  readonly weights: OwnedWeights;
+  readonly trainer: Trainer;
+  readonly batches: EpochBatches;
+  readonly state: SftState | undefined;
+  readonly saver: Saver;
+}
+
+class Run {
+  readonly #options: SftOptions;
+  readonly #inputs: SftInputs;
+  readonly #parts: RunParts;
+  #state: SftState;
+
+  constructor(options: SftOptions, inputs: SftInputs, parts: RunParts) {
+    this.#options = options;
+    this.#inputs = inputs;
+    this.#parts = parts;
+    this.#state = parts.state ?? { step: 0, updates: 0 };
+  }
+
+  async toEnd(signal: AbortSignal | undefined): Promise<string> {
+    const { trainer, batches } = this.#parts;
+    const { lr: peak, warmupRatio, minLrRatio, checkpointEvery } = this.#options;
+    const { steps } = batches;
+    let { step } = this.#state;
+    const plan = {
+      done: this.#state,
+      steps,
+      lr: cosineSchedule({ peak, warmupSteps: Math.ceil(steps * warmupRatio), steps, minRatio: minLrRatio }),
+      next: () => batches.of(step),
+      lastCheckpoint: () => this.#parts.saver.last,
+    };
+    try {
+      for await (const report of trainSteps(trainer, plan, signal)) {
+        step = report.step;
+        this.#state = { step, updates: report.updates };
+        this.#inputs.onEvent({ type: "step", ...report });
+        if (batches.isEpochEnd(step)) await this.#validate(step, signal);
+        if (step === steps || (checkpointEvery > 0 && step % checkpointEvery === 0)) this.#save();
+      }
+    } catch (error) {
+      if (signal?.aborted === true) this.#save();
+      throw error;
+    }
+    return this.#parts.saver.last ?? this.#save();
+  }
+
+  async #validate(step: number, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#inputs.heldOut.length === 0) return;
+    const loss = await this.#parts.trainer.evaluate(this.#parts.batches.heldOut(), signal);
+    this.#inputs.onEvent({ type: "validation", step, loss });
+  }
+
+  #save(): string {
+    return this.#parts.saver.save({ stage: "sft", ...this.#state });
+  }
+}
+
+function checkOptions({ batchSize, microBatchSize, epochs }: SftOptions): void {
+  for (const [name, value] of Object.entries({
+    batch_size: batchSize,
+    micro_batch_size: microBatchSize,
+    epochs,
+  })) {
+    if (Number.isInteger(value) && value >= 1) continue;
+    throw new ConfigError(`${name} (${value}) is not a whole number of at least 1`, {
+      mend: `Set ${name} to 1 or more.`,
+    });
+  }
+}
+
+function sftState(checkpoint: string): SftState {
+  const state = readRunState(checkpoint);
+  if (state["stage"] === "sft" && typeof state["updates"] === "number") return state as unknown as SftState;
+  throw new FormatError("this is not the checkpoint of a fine-tuning run", {
+    file: join(checkpoint, "run.json"),
+  });
+}

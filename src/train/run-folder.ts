@@ -1,0 +1,246 @@
+/**
+ * The folder of a run, and the lock that keeps it to one process.
+ *
+ *     runs/<name>/
+ *       recipe.yaml     the resolved recipe: a run goes on only with the same one
+ *       metrics.jsonl   what was measured
+ *       checkpoints/    step-00000100, ...
+ *       samples/        texts
+ *       report.html
+ *       lock            the process that is training here
+ *
+ * The lock is a file that is made with its content in place (link(2) of a finished file fails where the name is
+ * taken). A lock whose process is dead is taken over; a process is named by its pid and its start time, because
+ * pids come round again.
+ */
+
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { ConfigError } from "../errors/errors.ts";
+import { readRecipeRecord, writeRecipe, type RecipeRecord } from "./recipe-file.ts";
+
+export interface RunFolder extends Disposable {
+  readonly name: string;
+  readonly path: string;
+  readonly recipe: string;
+  readonly metrics: string;
+  readonly checkpoints: string;
+  readonly samples: string;
+  readonly report: string;
+}
+
+export interface RunFolderOptions {
+  /** Folder that runs' folders are made in. */
+  readonly out: string;
+  readonly name: string;
+  /** The resolved recipe. */
+  readonly recipe: RecipeRecord;
+  /** Dotted keys that may change between the sittings of a run, such as `threads`. */
+  readonly mayDiffer?: readonly string[];
+}
+
+/**
+ * Makes the folder or goes on with it; the caller disposes it, which frees the lock.
+ *
+ * @throws {ConfigError} when the name is none, the folder was begun with another recipe, or a process is training
+ *         in it.
+ */
+export function openRunFolder({ out, name, recipe, mayDiffer = [] }: RunFolderOptions): RunFolder {
+  if (!/^\w[\w.-]*$/.test(name)) {
+    throw new ConfigError(`${JSON.stringify(name)} cannot be the name of a run`, {
+      mend: "Use letters, digits, dots, dashes and underscores, such as --name first-try.",
+    });
+  }
+  const path = join(out, name);
+  const file = (part: string): string => join(path, part);
+  refuseForeignFolder(path);
+  mkdirSync(path, { recursive: true });
+  const unlock = lock(path);
+  try {
+    if (existsSync(file("recipe.yaml"))) refuseOtherRecipe(path, { recipe, mayDiffer });
+    writeRecipe(file("recipe.yaml"), recipe);
+    for (const part of ["checkpoints", "samples"]) mkdirSync(file(part), { recursive: true });
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+  return {
+    name,
+    path,
+    recipe: file("recipe.yaml"),
+    metrics: file("metrics.jsonl"),
+    checkpoints: file("checkpoints"),
+    samples: file("samples"),
+    report: file("report.html"),
+    [Symbol.dispose]: unlock,
+  };
+}
+
+// --- internal ---
+
+const LOCK = "lock";
+
+/** A folder of something else is not a run's to fill; one that a killed process only just made is. */
+function refuseForeignFolder(path: string): void {
+  if (!existsSync(path)) return;
+  const names = readdirSync(path);
+  if (names.includes("recipe.yaml")) return;
+  const foreign = names.find((name) => !name.startsWith(LOCK) && !/^\.?recipe\.yaml/.test(name));
+  if (foreign === undefined) return;
+  throw new ConfigError(`${path} is not a run's folder: it holds ${foreign} and no recipe.yaml`, {
+    mend: "Choose another --name.",
+  });
+}
+
+function refuseOtherRecipe(
+  path: string,
+  { recipe, mayDiffer }: { recipe: RecipeRecord; mayDiffer: readonly string[] },
+): void {
+  const before = leaves(readRecipeRecord(join(path, "recipe.yaml")));
+  const now = leaves(recipe);
+  const differing = [...new Set([...before.keys(), ...now.keys()])]
+    .filter((key) => before.get(key) !== now.get(key))
+    .filter((key) => !mayDiffer.some((free) => key === free || key.startsWith(`${free}.`)));
+  if (differing.length === 0) return;
+  const shown = differing
+    .slice(0, 5)
+    .map((key) => `${key} was ${before.get(key) ?? "not set"} and is ${now.get(key) ?? "not set"}`);
+  const more = differing.length > 5 ? `; and ${differing.length - 5} more` : "";
+  throw new ConfigError(`${path} was begun with another recipe: ${shown.join("; ")}${more}`, {
+    mend: `Give the new run another --name, go on with the old recipe, or delete ${path} to start afresh.`,
+  });
+}
+
+/** Dotted key -> value in JSON, of everything that is set. Lists count as one value. */
+function leaves(record: RecipeRecord, prefix = ""): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [key, value] of Object.entries(record)) {
+    if (value === undefined) continue;
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      for (const [inner, leaf] of leaves(value as RecipeRecord, `${prefix}${key}.`)) found.set(inner, leaf);
+    } else {
+      found.set(prefix + key, JSON.stringify(value));
+    }
+  }
+  return found;
+}
+
+interface Owner {
+  readonly pid: number;
+  readonly host: string;
+  /** Clock ticks after boot at which the process began; empty where the system does not say. */
+  readonly started: string;
+}
+
+/** @returns how to unlock; safe to call twice. */
+function lock(folder: string): () => void {
+  const path = join(folder, LOCK);
+  const mine = JSON.stringify({ pid: process.pid, host: hostname(), started: startTime(process.pid) });
+  const draft = join(folder, `${LOCK}.${process.pid}-${Math.random().toString(36).slice(2)}`);
+  writeFileSync(draft, mine);
+  try {
+    // Each round either takes the lock, finds its owner alive, or clears one dead owner away.
+    while (!link(draft, path)) clearIfDead(folder, path);
+  } finally {
+    rmSync(draft, { force: true });
+  }
+  return () => {
+    if (readIfThere(path) === mine) rmSync(path, { force: true });
+  };
+}
+
+/** @returns whether the name was free. */
+function link(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    // FAT and some network drives have no links.
+    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(codeOf(error))) throw error;
+  }
+  try {
+    copyFileSync(from, to, constants.COPYFILE_EXCL);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+function clearIfDead(folder: string, path: string): void {
+  const content = readIfThere(path);
+  if (content === undefined) return;
+  const owner = parseOwner(content);
+  if (owner !== undefined && owner.host !== hostname()) {
+    throw new ConfigError(`process ${owner.pid} on ${owner.host} holds ${path}`, {
+      mend: `If nothing trains there any more, delete ${path}.`,
+    });
+  }
+  if (owner !== undefined && isAlive(owner)) {
+    throw new ConfigError(`process ${owner.pid} is training in ${folder}`, {
+      mend: "Wait for it, stop it, or choose another --name.",
+    });
+  }
+  // Moved, not deleted: another process may have taken the dead lock over since it was read, and gets its own back.
+  const aside = `${path}.dead-${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch {
+    return;
+  }
+  if (readFileSync(aside, "utf8") !== content) link(aside, path);
+  rmSync(aside, { force: true });
+}
+
+function parseOwner(content: string): Owner | undefined {
+  try {
+    const { pid, host, started } = JSON.parse(content) as Partial<Owner>;
+    if (!Number.isSafeInteger(pid) || pid! <= 0 || host === undefined) return undefined;
+    return { pid: pid!, host, started: started ?? "" };
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive({ pid, started }: Owner): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it lives, and is somebody else's.
+    if (codeOf(error) !== "EPERM") return false;
+  }
+  return started === startTime(pid);
+}
+
+/** proc(5)'s stat: fields 3, the state, and 22, the start time, follow a parenthesised name that may hold spaces. */
+function startTime(pid: number): string {
+  const stat = readIfThere(`/proc/${pid}/stat`);
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+  // A zombie has ended; only its parent has not looked.
+  return fields[0] === "Z" ? "ended" : (fields[19] ?? "");
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

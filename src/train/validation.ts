@@ -1,0 +1,68 @@
+/** Loss on held-out text, in bits per byte: comparable between tokenizers and with other kinds of model. */
+
+import { validationWindows } from "../corpus/loader.ts";
+import type { TokenShards } from "../corpus/shards.ts";
+import type { MicroBatch, Trainer } from "./step.ts";
+
+export interface ValidationLoss {
+  /** In nats a token. */
+  readonly loss: number;
+  readonly bitsPerByte: number;
+  /** Tokens that were predicted. */
+  readonly tokens: number;
+}
+
+export interface ValidationSize {
+  /** The trainer's micro-batch. */
+  readonly batch: number;
+  readonly seq: number;
+  /** How many windows to score, spread evenly over the text; all when there are fewer. */
+  readonly windows: number;
+}
+
+export async function validationLoss(
+  trainer: Trainer,
+  shards: TokenShards,
+  size: ValidationSize,
+  signal?: AbortSignal,
+): Promise<ValidationLoss> {
+  const all = [...validationWindows(shards, size.seq)];
+  const every = Math.max(1, all.length / size.windows);
+  const chosen = Array.from(
+    { length: Math.min(all.length, size.windows) },
+    (_, i) => all[Math.floor(i * every)]!,
+  );
+  let nats = 0;
+  let tokens = 0;
+  for (let from = 0; from < chosen.length; from += size.batch) {
+    const windows = chosen.slice(from, from + size.batch);
+    const count = windows.reduce((total, window) => total + window.count, 0);
+    nats += count * (await trainer.evaluate([joined(windows, size)], signal));
+    tokens += count;
+  }
+  const loss = nats / tokens;
+  return { loss, bitsPerByte: bitsPerByte(loss, shards), tokens };
+}
+
+/** @param loss nats a token over the shards' text. */
+export function bitsPerByte(loss: number, shards: Pick<TokenShards, "tokens" | "bytes">): number {
+  return (loss * (shards.tokens - 1)) / Math.LN2 / shards.bytes;
+}
+
+// --- internal ---
+
+/** Windows as the rows of a micro-batch; what is left over counts for nothing. */
+function joined(
+  windows: readonly { tokens: Int32Array; targets: Int32Array; count: number }[],
+  { batch, seq }: ValidationSize,
+): MicroBatch {
+  const tokens = new Int32Array(batch * seq);
+  const targets = new Int32Array(batch * seq);
+  const weights = new Float32Array(batch * seq);
+  for (const [row, window] of windows.entries()) {
+    tokens.set(window.tokens, row * seq);
+    targets.set(window.targets, row * seq);
+    weights.fill(1, row * seq, row * seq + window.count);
+  }
+  return { tokens, targets, weights };
+}
