@@ -12,7 +12,7 @@ import { matmul } from "../tensor/matmul.ts";
 import { reshape, setRows } from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { minusInfinity } from "./attention.ts";
-import { cacheStep, createKvCache, type KvCache } from "./kv-cache.ts";
+import { cacheStep, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
 import { finalStates, type AttentionInputs } from "./llama.ts";
 import type { LlamaWeights } from "./weights.ts";
 
@@ -21,6 +21,8 @@ export interface DecoderOptions {
   readonly contextTokens?: number;
   /** Tokens that are prefilled at once. */
   readonly chunkTokens?: number;
+  /** Of keys and values; f32 when left out and the weights are f32, else f16. */
+  readonly cacheType?: CacheType;
 }
 
 export class Decoder implements Disposable {
@@ -42,7 +44,10 @@ export class Decoder implements Disposable {
     this.contextTokens = contextTokens;
     this.#backend = backend;
     this.#chunkTokens = Math.min(chunkTokens, contextTokens);
-    this.#cache = createKvCache(backend, weights.config, contextTokens);
+    this.#cache = createKvCache(backend, weights.config, {
+      tokens: contextTokens,
+      dtype: options.cacheType ?? cacheTypeFor(weights),
+    });
   }
 
   /** How many tokens it has read. */
@@ -158,6 +163,10 @@ export class Decoder implements Disposable {
 }
 
 // --- internal ---
+
+function cacheTypeFor({ layers }: LlamaWeights): CacheType {
+  return layers[0]?.wk.dtype === "f32" ? "f32" : "f16";
+}
 
 /** Which results a pass has: none, the last token's logits, or the summed loss of all. */
 type PassKind = "none" | "last" | "score";

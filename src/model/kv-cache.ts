@@ -1,16 +1,19 @@
-/** Keys and values of the tokens read so far, in f16, written in place. */
+/** Keys and values of the tokens read so far, written in place. */
 
 import type { Backend } from "../tensor/backend.ts";
 import { createStorage, type TensorSpec } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LlamaConfig } from "./config.ts";
 
+/** f16 is half the memory; f32 keeps the numbers of a model whose weights are f32. */
+export type CacheType = "f16" | "f32";
+
 export interface KvCache extends Disposable {
   /** How many tokens it can hold: a multiple of `cacheStep`. */
   readonly cells: number;
-  /** By layer, f16 `[cells, nKvHeads · headDim]`. */
+  /** By layer. `[cells, nKvHeads · headDim]` */
   readonly keys: readonly Tensor[];
-  /** By layer, f16 `[cells, nKvHeads · headDim]`. */
+  /** By layer. `[cells, nKvHeads · headDim]` */
   readonly values: readonly Tensor[];
   readonly bytes: number;
 }
@@ -18,15 +21,21 @@ export interface KvCache extends Disposable {
 /** Attention reads the cache in whole steps, so that one graph serves many lengths. */
 export const cacheStep = 256;
 
-/** Takes memory for `tokens` tokens, all zero (a cell that was never written must not hold NaN); the caller disposes it. */
-export function createKvCache(backend: Backend, config: LlamaConfig, tokens: number): KvCache {
+export interface CacheSize {
+  readonly tokens: number;
+  readonly dtype: CacheType;
+}
+
+/** Takes memory for so many tokens, all zero (a cell that was never written must not hold NaN); the caller disposes it. */
+export function createKvCache(backend: Backend, config: LlamaConfig, size: CacheSize): KvCache {
+  const { tokens, dtype } = size;
   const cells = Math.ceil(tokens / cacheStep) * cacheStep;
   const shape = [cells, config.nKvHeads * config.headDim];
   const layers = Array.from({ length: config.nLayers }, (_, i) => i);
   const specs: Record<string, TensorSpec> = {};
   for (const i of layers) {
-    specs[`keys.${i}`] = { shape, dtype: "f16" };
-    specs[`values.${i}`] = { shape, dtype: "f16" };
+    specs[`keys.${i}`] = { shape, dtype };
+    specs[`values.${i}`] = { shape, dtype };
   }
   const storage = createStorage("kv cache", backend, specs);
   return {

@@ -7,9 +7,9 @@ import type { Tensor } from "./tensor.ts";
 export interface CachedAttentionInputs {
   /** f32 `[1, tokens, heads, headDim]` */
   readonly q: Tensor;
-  /** f16 `[cells, kvHeads · headDim]` */
+  /** f16 or f32 `[cells, kvHeads · headDim]` */
   readonly keys: Tensor;
-  /** f16 `[cells, kvHeads · headDim]` */
+  /** f16 or f32 `[cells, kvHeads · headDim]` */
   readonly values: Tensor;
   /** f16, 0 or -inf. `[tokens, length]`: the first `length` cells are attended to. */
   readonly mask: Tensor;

@@ -1,0 +1,50 @@
+/** A model that is ready to generate: its weights, its tokenizer and a decoder. */
+
+import { Decoder } from "../model/decoder.ts";
+import { openWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
+import { openBackend, type Backend, type BackendOptions } from "../tensor/backend.ts";
+import { tokenizerOfModel } from "../tokenizer/open.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+export interface LoadOptions extends BackendOptions {
+  /** Path of the tokenizer, for a model that does not carry its own. */
+  readonly tokenizer?: string;
+  /** Longest context, in tokens; the model's own when left out. */
+  readonly contextTokens?: number;
+}
+
+export interface LoadedModel extends Disposable {
+  readonly files: ModelFiles;
+  readonly tokenizer: Tokenizer;
+  readonly decoder: Decoder;
+  readonly backend: Backend;
+}
+
+/**
+ * Opens a Hugging Face directory, a `.gguf` file or a llama2.c `.bin`; the caller disposes it.
+ *
+ * @throws {ConfigError} when something is missing. @throws {FormatError} when a file is damaged.
+ * @throws {EngineError} when the memory does not suffice.
+ */
+export function loadModel(path: string, options: LoadOptions = {}): LoadedModel {
+  const files = readModelFiles(path);
+  const tokenizer = tokenizerOfModel(path, files.config.vocabSize, options.tokenizer);
+  const owned: Disposable[] = [];
+  const dispose = (): void => {
+    for (const owner of owned.toReversed()) owner[Symbol.dispose]();
+    owned.length = 0;
+  };
+  try {
+    const backend = openBackend(options);
+    owned.push(backend);
+    const weights = openWeights(backend, files);
+    owned.push(weights);
+    const { contextTokens } = options;
+    const decoder = new Decoder(backend, weights, contextTokens === undefined ? {} : { contextTokens });
+    owned.push(decoder);
+    return { files, tokenizer, decoder, backend, [Symbol.dispose]: dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
