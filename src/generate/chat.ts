@@ -80,7 +80,9 @@ export class ChatSession {
           break;
         }
         answered.push(step.value);
-        const text = stream.push(step.value);
+        // The answer follows "[/INST] ": that space is the format's.
+        const pushed = stream.push(step.value);
+        const text = answer === "" ? pushed.trimStart() : pushed;
         answer += text;
         if (text !== "") yield { type: "text", text };
       }

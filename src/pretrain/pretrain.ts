@@ -10,7 +10,7 @@ import type { TokenShards } from "../corpus/shards.ts";
 import { FormatError } from "../errors/errors.ts";
 import type { LlamaConfig } from "../model/config.ts";
 import { initialise } from "../model/initialise.ts";
-import { createWeights, type OwnedWeights } from "../model/weights.ts";
+import { createWeights, type LlamaWeights, type OwnedWeights } from "../model/weights.ts";
 import type { AdamWOptions } from "../tensor/adamw.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Precision } from "../tensor/graph.ts";
@@ -45,6 +45,8 @@ export interface PretrainOptions extends AdamWOptions {
   /** In steps; 0 for at the end only. */
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
+  /** In steps; 0 for never. */
+  readonly sampleEvery: number;
 }
 
 export interface PretrainInputs {
@@ -55,6 +57,8 @@ export interface PretrainInputs {
   /** Where checkpoints are kept. */
   readonly folder: string;
   readonly onEvent: (event: PretrainEvent) => void;
+  /** Writes texts with the weights of a step, which it must not change. */
+  readonly sample?: (weights: LlamaWeights, step: number) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -186,8 +190,9 @@ class Run {
   }
 
   async #betweenSteps(step: number, signal: AbortSignal | undefined): Promise<void> {
-    const { validationEvery, checkpointEvery, steps } = this.#options;
+    const { validationEvery, checkpointEvery, sampleEvery, steps } = this.#options;
     const isLast = step === steps;
+    if (isDue(step, sampleEvery)) await this.#inputs.sample?.(this.#parts.weights, step);
     if (isLast || isDue(step, validationEvery)) await this.#validate(step, isLast, signal);
     if (isLast || isDue(step, checkpointEvery)) this.#save();
   }

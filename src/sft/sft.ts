@@ -10,7 +10,7 @@ import type { AdamWOptions } from "../tensor/adamw.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Precision } from "../tensor/graph.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { OwnedWeights } from "../model/weights.ts";
+import type { LlamaWeights, OwnedWeights } from "../model/weights.ts";
 import {
   latestCheckpoint,
   loadCheckpointWeights,
@@ -36,8 +36,12 @@ export interface SftOptions extends AdamWOptions {
   readonly precision: Precision;
   readonly seed: number;
   /** In steps; 0 for at the end only. */
+  readonly validationEvery: number;
+  /** In steps; 0 for at the end only. */
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
+  /** In steps; 0 for never. */
+  readonly sampleEvery: number;
 }
 
 export interface SftInputs {
@@ -46,11 +50,13 @@ export interface SftInputs {
   readonly model: string;
   readonly tokenizer: Tokenizer;
   readonly examples: readonly Example[];
-  /** Held-out examples, whose loss is reported after each epoch. */
+  /** Held-out examples, whose loss is reported now and then. */
   readonly heldOut: readonly Example[];
   /** Where checkpoints are kept. */
   readonly folder: string;
   readonly onEvent: (event: SftEvent) => void;
+  /** Writes answers with the weights of a step, which it must not change. */
+  readonly sample?: (weights: LlamaWeights, step: number) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -118,10 +124,6 @@ class EpochBatches {
     this.truncated = first.truncated;
     this.#stepsPerEpoch = Math.ceil(first.rows / options.batchSize);
     this.steps = this.#stepsPerEpoch * options.epochs;
-  }
-
-  isEpochEnd(step: number): boolean {
-    return step % this.#stepsPerEpoch === 0;
   }
 
   /** @param step from 0 */
@@ -194,7 +196,14 @@ class Run {
 
   async toEnd(signal: AbortSignal | undefined): Promise<string> {
     const { trainer, batches } = this.#parts;
-    const { lr: peak, warmupRatio, minLrRatio, checkpointEvery } = this.#options;
+    const {
+      lr: peak,
+      warmupRatio,
+      minLrRatio,
+      checkpointEvery,
+      validationEvery,
+      sampleEvery,
+    } = this.#options;
     const { steps } = batches;
     let { step } = this.#state;
     const plan = {
@@ -209,8 +218,9 @@ class Run {
         step = report.step;
         this.#state = { step, updates: report.updates };
         this.#inputs.onEvent({ type: "step", ...report });
-        if (batches.isEpochEnd(step)) await this.#validate(step, signal);
-        if (step === steps || (checkpointEvery > 0 && step % checkpointEvery === 0)) this.#save();
+        if (isDue(step, sampleEvery)) await this.#inputs.sample?.(this.#parts.weights, step);
+        if (step === steps || isDue(step, validationEvery)) await this.#validate(step, signal);
+        if (step === steps || isDue(step, checkpointEvery)) this.#save();
       }
     } catch (error) {
       if (signal?.aborted === true) this.#save();
@@ -228,6 +238,10 @@ class Run {
   #save(): string {
     return this.#parts.saver.save({ stage: "sft", ...this.#state });
   }
+}
+
+function isDue(step: number, every: number): boolean {
+  return every > 0 && step % every === 0;
 }
 
 function checkOptions({ batchSize, microBatchSize, epochs }: SftOptions): void {

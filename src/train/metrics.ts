@@ -82,7 +82,7 @@ function* records(path: string): Generator<{ record: MetricsRecord; end: number 
       throw new FormatError("this line is not a record with a step", {
         file: path,
         offset: start,
-        mend: "Delete the line; a run writes it anew only after its last checkpoint.",
+        mend: "Delete the line, or start the run afresh under another --name.",
       });
     }
     if (record === undefined) return;

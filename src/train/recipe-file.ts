@@ -166,25 +166,30 @@ function parseOverride(text: string, shape: JsonSchema): Setting {
 }
 
 function assign(root: Record<string, unknown>, { keys, value, text }: Setting): void {
-  let target: unknown = root;
-  for (const [depth, key] of keys.slice(0, -1).entries()) {
-    const parent = target as Record<string, unknown>;
-    parent[key] ??= {};
-    target = parent[key];
-    if (typeof target !== "object" || target === null) {
+  let target = root;
+  for (const [depth, key] of keys.entries()) {
+    refuseGap(target, key, text);
+    if (depth === keys.length - 1) {
+      target[key] = value;
+      return;
+    }
+    const member = (target[key] ??= {});
+    if (typeof member !== "object") {
       const name = keys.slice(0, depth + 1).join(".");
-      throw new ConfigError(`--set ${text}: ${name} is ${shown(target)}, which has no keys`, {
+      throw new ConfigError(`--set ${text}: ${name} is ${shown(member)}, which has no keys`, {
         mend: `Set ${name} as a whole: --set '${name}={${keys.slice(depth + 1).join(".")}: …}'.`,
       });
     }
+    target = member as Record<string, unknown>;
   }
-  const last = keys.at(-1)!;
-  if (Array.isArray(target) && Number(last) > target.length) {
-    throw new ConfigError(`--set ${text}: the list has ${target.length} items`, {
-      mend: `The next one is number ${target.length}: items count from 0.`,
-    });
-  }
-  (target as Record<string, unknown>)[last] = value;
+}
+
+/** A list grows by one item at a time: an item a billion places on would leave a billion holes. */
+function refuseGap(target: unknown, key: string, text: string): void {
+  if (!Array.isArray(target) || Number(key) <= target.length) return;
+  throw new ConfigError(`--set ${text}: the list has only ${target.length} items`, {
+    mend: `Items count from 0: a new one is number ${target.length}.`,
+  });
 }
 
 /** Before the values, so that a misspelt key is called misspelt and not its right spelling missing. */
@@ -226,7 +231,7 @@ function firstIssue(issues: readonly Issue[]): Issue {
   if (issue.code !== "invalid_union") return issue;
   const inner = issue.errors
     .filter((alternative) => alternative.length > 0)
-    .map((alternative) => firstIssue(alternative as Issue[]))
+    .map((alternative) => firstIssue(alternative))
     .filter(({ path }) => path.length > 0)
     .toSorted((a, b) => b.path.length - a.path.length)[0];
   return inner === undefined ? issue : { ...inner, path: [...issue.path, ...inner.path] };

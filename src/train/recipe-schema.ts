@@ -4,9 +4,8 @@
  */
 
 export interface JsonSchema {
-  readonly type?: string;
+  readonly type?: "integer" | "number" | "boolean" | "string" | "array" | "object";
   readonly enum?: readonly unknown[];
-  readonly const?: unknown;
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly items?: JsonSchema;
@@ -37,7 +36,6 @@ export function memberNames(schema: JsonSchema, path: readonly PropertyKey[]): r
 /** "a whole number of at least 1", to stand after "not" or "to". */
 export function describeSchema(schema: JsonSchema): string {
   if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(describeSchema))].join(" or ");
-  if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.enum !== undefined) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
   switch (schema.type) {
     case "integer":
@@ -47,14 +45,14 @@ export function describeSchema(schema: JsonSchema): string {
     case "boolean":
       return "true or false";
     case "string":
-      return (schema.minLength ?? 0) > 0 ? "a text that is not empty" : "a text";
+      return `a text${notEmpty(schema.minLength)}`;
     case "array":
-      return (schema.minItems ?? 0) > 0 ? "a list that is not empty" : "a list";
+      return `a list${notEmpty(schema.minItems)}`;
     case "object":
       return `a map of ${Object.keys(schema.properties ?? {}).join(", ")}`;
-    default:
-      return "something else";
+    case undefined:
   }
+  return "something else";
 }
 
 // --- internal ---
@@ -68,6 +66,10 @@ function memberOf({ properties, items }: JsonSchema, key: PropertyKey): JsonSche
   return properties !== undefined && Object.hasOwn(properties, key)
     ? properties[key as keyof typeof properties]
     : undefined;
+}
+
+function notEmpty(least = 0): string {
+  return least > 0 ? " that is not empty" : "";
 }
 
 function range({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema): string {

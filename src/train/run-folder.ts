@@ -26,6 +26,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
@@ -147,18 +148,58 @@ interface Owner {
 /** @returns how to unlock; safe to call twice. */
 function lock(folder: string): () => void {
   const path = join(folder, LOCK);
-  const mine = JSON.stringify({ pid: process.pid, host: hostname(), started: startTime(process.pid) });
-  const draft = join(folder, `${LOCK}.${process.pid}-${Math.random().toString(36).slice(2)}`);
+  const owner = { pid: process.pid, host: hostname(), started: startTime(process.pid) };
+  const mine = JSON.stringify({ ...owner, token: randomUUID() });
+  const draft = `${path}.${process.pid}`;
   writeFileSync(draft, mine);
   try {
-    // Each round either takes the lock, finds its owner alive, or clears one dead owner away.
-    while (!link(draft, path)) clearIfDead(folder, path);
+    // Each round takes the lock, or finds its owner alive and throws, or loses to another process that takes it.
+    while (!link(draft, path) && !takeOver(folder, path, draft));
   } finally {
     rmSync(draft, { force: true });
   }
   return () => {
     if (readIfThere(path) === mine) rmSync(path, { force: true });
   };
+}
+
+/**
+ * Replaces the lock of a dead process. Only who holds the claim may, and only after another look at the lock: of two
+ * that found the same dead lock, the second would else replace the first one's new one.
+ */
+function takeOver(folder: string, path: string, draft: string): boolean {
+  const dead = readIfThere(path);
+  if (dead === undefined) return false;
+  refuseLiving(dead, folder, path);
+  const claim = `${path}.claim`;
+  if (!link(draft, claim)) {
+    const claimed = readIfThere(claim);
+    const other = claimed === undefined ? undefined : parseOwner(claimed);
+    if (claimed !== undefined && !(other !== undefined && isAlive(other))) rmSync(claim, { force: true });
+    return false;
+  }
+  try {
+    if (readIfThere(path) !== dead) return false;
+    renameSync(draft, path);
+    return true;
+  } finally {
+    rmSync(claim, { force: true });
+  }
+}
+
+function refuseLiving(content: string, folder: string, path: string): void {
+  const owner = parseOwner(content);
+  if (owner === undefined) return;
+  if (owner.host !== hostname()) {
+    throw new ConfigError(`process ${owner.pid} on ${owner.host} holds ${path}`, {
+      mend: `If nothing trains there any more, delete ${path}.`,
+    });
+  }
+  if (isAlive(owner)) {
+    throw new ConfigError(`process ${owner.pid} is training in ${folder}`, {
+      mend: "Wait for it, stop it, or choose another --name.",
+    });
+  }
 }
 
 /** @returns whether the name was free. */
@@ -182,31 +223,6 @@ function link(from: string, to: string): boolean {
 
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-function clearIfDead(folder: string, path: string): void {
-  const content = readIfThere(path);
-  if (content === undefined) return;
-  const owner = parseOwner(content);
-  if (owner !== undefined && owner.host !== hostname()) {
-    throw new ConfigError(`process ${owner.pid} on ${owner.host} holds ${path}`, {
-      mend: `If nothing trains there any more, delete ${path}.`,
-    });
-  }
-  if (owner !== undefined && isAlive(owner)) {
-    throw new ConfigError(`process ${owner.pid} is training in ${folder}`, {
-      mend: "Wait for it, stop it, or choose another --name.",
-    });
-  }
-  // Moved, not deleted: another process may have taken the dead lock over since it was read, and gets its own back.
-  const aside = `${path}.dead-${process.pid}`;
-  try {
-    renameSync(path, aside);
-  } catch {
-    return;
-  }
-  if (readFileSync(aside, "utf8") !== content) link(aside, path);
-  rmSync(aside, { force: true });
 }
 
 function parseOwner(content: string): Owner | undefined {

@@ -1,0 +1,92 @@
+/**
+ * The table of commands: a line each. A command's file is imported only when the command is run or explained, so
+ * that `cria --help` is quick and the commands on text load no native code.
+ */
+
+import type { Command } from "./command.ts";
+
+export const commandGroups = ["Make a model", "Use a model", "Look inside"] as const;
+
+export interface CommandRow {
+  /** As typed after `cria`, such as "tokenizer train". */
+  readonly name: string;
+  readonly group: (typeof commandGroups)[number];
+  /** One line, a verb first. */
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+export const commandRows: readonly CommandRow[] = [
+  {
+    name: "speedrun",
+    group: "Make a model",
+    summary: "From raw text to a chat model, in one command",
+    load: async () => (await import("./commands/speedrun.ts")).speedrun,
+  },
+  {
+    name: "corpus prepare",
+    group: "Make a model",
+    summary: "Clean text, hold some out, and encode it into token shards",
+    load: async () => (await import("./commands/corpus.ts")).corpusPrepare,
+  },
+  {
+    name: "tokenizer train",
+    group: "Make a model",
+    summary: "Learn a vocabulary from text",
+    load: async () => (await import("./commands/tokenizer.ts")).tokenizerTrain,
+  },
+  {
+    name: "pretrain",
+    group: "Make a model",
+    summary: "Train a base model on text",
+    load: async () => (await import("./commands/pretrain.ts")).pretrainCommand,
+  },
+  {
+    name: "sft",
+    group: "Make a model",
+    summary: "Fine-tune a model on conversations",
+    load: async () => (await import("./commands/sft.ts")).sftCommand,
+  },
+  {
+    name: "chat",
+    group: "Use a model",
+    summary: "Talk with a model in the terminal",
+    load: async () => (await import("./commands/chat.ts")).chat,
+  },
+  {
+    name: "generate",
+    group: "Use a model",
+    summary: "Go on with a text",
+    load: async () => (await import("./commands/generate.ts")).generate,
+  },
+  {
+    name: "tokenizer encode",
+    group: "Use a model",
+    summary: "Turn text into token ids, line by line",
+    load: async () => (await import("./commands/tokenizer.ts")).tokenizerEncode,
+  },
+  {
+    name: "tokenizer decode",
+    group: "Use a model",
+    summary: "Turn token ids back into text",
+    load: async () => (await import("./commands/tokenizer.ts")).tokenizerDecode,
+  },
+  {
+    name: "inspect",
+    group: "Look inside",
+    summary: "Show what a model, tokenizer or corpus file holds",
+    load: async () => (await import("./commands/inspect.ts")).inspect,
+  },
+  {
+    name: "evaluate perplexity",
+    group: "Look inside",
+    summary: "Measure how well a model predicts a text",
+    load: async () => (await import("./commands/evaluate.ts")).evaluatePerplexity,
+  },
+  {
+    name: "doctor",
+    group: "Look inside",
+    summary: "Show what this machine can do",
+    load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
+];

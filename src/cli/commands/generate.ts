@@ -1,0 +1,90 @@
+/** `cria generate`: goes on with a text. */
+
+import { randomInt } from "node:crypto";
+import { createRandom } from "../../corpus/random.ts";
+import { generateTokens } from "../../generate/generate.ts";
+import { checkSampling } from "../../generate/sampling.ts";
+import { createStreamDecoder } from "../../tokenizer/stream.ts";
+import { defineCommand } from "../command.ts";
+import { modelArguments, openModel, samplingArguments, samplingOf } from "../model-options.ts";
+import { formatNumberOf } from "../terminal.ts";
+
+export const generate = defineCommand({
+  details:
+    "Prints the prompt and what follows it, and nothing else, on standard output; speed goes to standard error. " +
+    "The text ends where the model ends it, after N tokens, or where the context is full.",
+  args: {
+    ...modelArguments,
+    prompt: {
+      type: "string",
+      alias: "p",
+      required: true,
+      valueHint: "TEXT",
+      description: "What to go on with",
+    },
+    tokens: {
+      type: "string",
+      as: "integer",
+      min: 0,
+      alias: "n",
+      default: "256",
+      valueHint: "N",
+      description: "At most so many tokens",
+    },
+    ...samplingArguments,
+    json: { type: "boolean", description: "One JSON object with the text, its tokens and the speed" },
+  },
+  examples: [
+    'cria generate runs/speedrun/model -p "The people of the United States"',
+    'cria generate stories15M.bin --tokenizer tokenizer.model -p "Once upon a time" -n 100 --temperature 0',
+  ],
+  async run(args, { stdout, stderr, signal }) {
+    const sampling = samplingOf(args);
+    checkSampling(sampling);
+    using model = openModel(args);
+    const { tokenizer, decoder } = model;
+    const ids = [tokenizer.bosId, ...tokenizer.encode(args.prompt)];
+    const stream = createStreamDecoder(tokenizer, ids);
+    const random = createRandom(args.seed ?? randomInt(2 ** 31));
+    const options = {
+      ...sampling,
+      maxTokens: args.tokens,
+      stopIds: [tokenizer.eosId, tokenizer.bosId],
+      next: () => random.next(),
+    };
+    if (!args.json) stdout.write(args.prompt);
+    const written: number[] = [];
+    let text = "";
+    const start = performance.now();
+    let first = start;
+    const show = (piece: string): void => {
+      text += piece;
+      if (!args.json && piece !== "") stdout.write(piece);
+    };
+    try {
+      for await (const id of generateTokens(decoder, ids, options, signal)) {
+        if (written.length === 0) first = performance.now();
+        written.push(id);
+        show(stream.push(id));
+      }
+    } catch (error) {
+      // Ctrl-C ends the text, and what there is of it stands.
+      if (!signal.aborted) throw error;
+    }
+    show(stream.end());
+    const end = performance.now();
+    // A terminal's prompt starts on a line of its own; a file gets the text alone.
+    if (!args.json && stdout.isTTY === true) stdout.write("\n");
+    const speed = {
+      promptTokens: ids.length,
+      promptTokensPerSecond: (1000 * ids.length) / (first - start),
+      tokens: written.length,
+      tokensPerSecond: written.length < 2 ? 0 : (1000 * (written.length - 1)) / (end - first),
+    };
+    if (args.json) stdout.write(`${JSON.stringify({ prompt: args.prompt, text, ids: written, ...speed })}\n`);
+    stderr.write(
+      `${formatNumberOf(ids.length, "prompt token")}, ${formatNumberOf(written.length, "token")}, ` +
+        `${speed.tokensPerSecond.toFixed(1)} tokens/s\n`,
+    );
+  },
+});

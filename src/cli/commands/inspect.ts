@@ -1,0 +1,96 @@
+/** `cria inspect`: what a file or folder holds. */
+
+import { basename } from "node:path";
+import type { TensorInfo } from "../../formats/tensor-info.ts";
+import { shortestDecimal } from "../../model/config-source.ts";
+import { defineCommand } from "../command.ts";
+import { inspectPath, type Fact, type Inspection } from "../inspection.ts";
+import { fit, formatBytes, formatCount, printable, table, type Style } from "../terminal.ts";
+
+export const inspect = defineCommand({
+  details:
+    "Reads heads only, so a model of any size is shown at once: safetensors, GGUF, llama2.c, SentencePiece, Hugging " +
+    "Face folders, checkpoints, runs and token shards.",
+  args: {
+    path: { type: "positional", required: true, description: "A file or a folder" },
+    json: { type: "boolean", description: "Everything as one JSON object" },
+  },
+  examples: ["cria inspect model.gguf", "cria inspect runs/first/checkpoints/step-00000100 --json"],
+  run({ path, json }, { stdout, style }) {
+    const inspection = inspectPath(path);
+    const text = json ? inspectionJson(path, inspection) : inspectionText(path, inspection, style);
+    stdout.write(text);
+  },
+});
+
+// --- internal ---
+
+function inspectionText(path: string, { kind, facts, metadata, tensors }: Inspection, style: Style): string {
+  const parts = [`${style.bold(path)}  ${kind}\n${table(totals(facts, tensors), { indent: "  " })}`];
+  if (metadata.length > 0) {
+    const rows = metadata.map(([name, value]) => [`  ${printable(name)}`, shown(value)]);
+    parts.push(`${style.bold("Metadata")}\n${table(rows)}`);
+  }
+  if (tensors.length > 0) {
+    const rows = [["name", "type", "shape", "size", "offset"].map(style.dim), ...tensors.map(tensorRow)];
+    parts.push(`${style.bold("Tensors")}\n${table(rows, { indent: "  ", right: [3, 4] })}`);
+  }
+  return parts.join("\n");
+}
+
+function totals(facts: readonly Fact[], tensors: readonly TensorInfo[]): string[][] {
+  const rows = facts.map(([name, value]) => [name, shown(value)]);
+  if (tensors.length === 0) return rows;
+  const elements = tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const counts = new Map<string, number>();
+  for (const { type } of tensors) counts.set(type, (counts.get(type) ?? 0) + 1);
+  const types = [...counts].map(([type, count]) => `${count} ${type}`).join(", ");
+  return [
+    ...rows,
+    ["tensors", `${tensors.length} (${types})`],
+    ["values", formatCount(elements)],
+    ["size", formatBytes(bytes)],
+  ];
+}
+
+function tensorRow({ name, type, shape, bytes, offset }: TensorInfo): string[] {
+  return [printable(name), type, `[${shape.join(", ")}]`, formatBytes(bytes), String(offset)];
+}
+
+/** A value on one line: long texts and lists are cut, and say how long they are. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return fit(printable(value), 72);
+  if (typeof value === "number") return String(shortestDecimal(value));
+  if (!isList(value)) return String(value);
+  const items = Array.from({ length: Math.min(8, value.length) }, (_, i) => quoted(value[i]));
+  const text = items.join(", ");
+  if (value.length <= 8 && text.length <= 72) return text;
+  return `${formatCount(value.length)} items: ${fit(text, 56).replace(/…$/, "")}…`;
+}
+
+function quoted(value: unknown): string {
+  if (typeof value === "string") return printable(JSON.stringify(value));
+  return isList(value) ? `[${value.length} items]` : String(value);
+}
+
+function inspectionJson(path: string, { kind, facts, metadata, tensors }: Inspection): string {
+  const record = {
+    path,
+    kind,
+    facts: Object.fromEntries(facts.map(([name, value]) => [name.trim(), value])),
+    metadata: Object.fromEntries(metadata),
+    tensors: tensors.map((tensor) => ({ ...tensor, file: basename(tensor.file) })),
+  };
+  return `${JSON.stringify(record, (_key, value: unknown) => plain(value), 2)}\n`;
+}
+
+/** JSON has no bigint and no typed arrays. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  return ArrayBuffer.isView(value) ? Array.from(value as unknown as ArrayLike<unknown>) : value;
+}
+
+function isList(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}

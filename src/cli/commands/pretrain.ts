@@ -1,0 +1,82 @@
+/** `cria pretrain RECIPE`: from text to a base model. */
+
+import { mkdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { PretrainRecipe } from "../../pretrain/recipe.ts";
+import { readRecipe, type RecipeRecord } from "../../train/recipe-file.ts";
+import { reportHtml } from "../../train/report.ts";
+import { openRunFolder } from "../../train/run-folder.ts";
+import { defineCommand } from "../command.ts";
+import { packageFile } from "../package-file.ts";
+import { ngramBaseline } from "../stages/baseline.ts";
+import { openCorpus, openPrepared } from "../stages/corpus.ts";
+import { pretrainStage } from "../stages/pretrain.ts";
+import { corpusStage, numbersLine, pretrainNumbers, pretrainReport } from "../stages/report.ts";
+
+export const pretrainCommand = defineCommand({
+  details:
+    "Prepares the corpus and the tokenizer in the run's folder unless the recipe names them, then trains. Ctrl-C saves " +
+    "a checkpoint; the same command goes on after it. Settings that the recipe leaves out are Llama 2's.",
+  args: {
+    recipe: { type: "positional", required: true, description: "A YAML recipe" },
+    name: {
+      type: "string",
+      valueHint: "NAME",
+      description: "The run's folder under out; the recipe's name by default",
+    },
+    set: {
+      type: "string",
+      multiple: true,
+      valueHint: "KEY=VALUE",
+      description: "Change a setting, such as lr=1e-3",
+    },
+  },
+  examples: [
+    "cria pretrain recipes/small.yaml",
+    "cria pretrain recipes/small.yaml --name quick --set minutes=2 --set model.n_layers=2",
+  ],
+  async run({ recipe: path, name, set }, context) {
+    const recipe = readRecipe(PretrainRecipe, packageFile(path), set);
+    using folder = openRunFolder({
+      out: recipe.out,
+      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
+      recipe: recipe as RecipeRecord,
+      mayDiffer: mayChange,
+    });
+    const data = recipe.data ?? join(folder.path, "data");
+    using corpus = recipe.data === undefined ? await openCorpus(recipe, data, context) : openPrepared(data);
+    const stageFolder = join(folder.path, "pretrain");
+    mkdirSync(stageFolder, { recursive: true });
+    const baseline = await ngramBaseline(corpus, stageFolder, context);
+    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
+    const outcome = await pretrainStage(recipe, corpus, paths, context);
+    const numbers = pretrainNumbers(outcome);
+    const report = reportHtml({
+      title: folder.name,
+      summary: [["trained", numbersLine(numbers)]],
+      stages: [corpusStage(corpus), pretrainReport(outcome, baseline)],
+      samples: [],
+    });
+    writeFileAtomically(folder.report, report);
+    const { stdout } = context;
+    stdout.write(`${numbersLine(numbers)}\n`);
+    if (numbers.bitsPerByte !== undefined) {
+      const beside =
+        baseline === undefined ? "" : `; ${baseline.order}-gram ${baseline.bitsPerByte.toFixed(3)}`;
+      stdout.write(`Held-out text: ${numbers.bitsPerByte.toFixed(3)} bits per byte${beside}\n`);
+    }
+    stdout.write(`Model: ${outcome.checkpoint}\nReport: ${folder.report}\n`);
+  },
+});
+
+/** Where a run computes and how often it looks up does not change what it learns. */
+export const mayChange = [
+  "threads",
+  "device",
+  "out",
+  "checkpoint_every",
+  "keep_checkpoints",
+  "sample_every",
+  "sample_prompts",
+];

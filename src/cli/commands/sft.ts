@@ -1,0 +1,76 @@
+/** `cria sft RECIPE`: from a base model and conversations to a chat model. */
+
+import { basename } from "node:path";
+import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { colouredByMask } from "../../dialog/show.ts";
+import { SftRecipe } from "../../sft/recipe.ts";
+import { readRecipe, type RecipeRecord } from "../../train/recipe-file.ts";
+import { reportHtml, type Entry } from "../../train/report.ts";
+import { openRunFolder } from "../../train/run-folder.ts";
+import { defineCommand } from "../command.ts";
+import { packageFile } from "../package-file.ts";
+import { readExamples, sftStage } from "../stages/sft.ts";
+import { sftReport } from "../stages/report.ts";
+import { styleFor } from "../terminal.ts";
+import { mayChange } from "./pretrain.ts";
+
+export const sftCommand = defineCommand({
+  details:
+    "Trains on the answers' tokens only, in Llama 2's chat format. The data may be messages, prompt/response, Alpaca or " +
+    "ShareGPT. Ctrl-C saves a checkpoint; the same command goes on after it.",
+  args: {
+    recipe: { type: "positional", required: true, description: "A YAML recipe" },
+    name: {
+      type: "string",
+      valueHint: "NAME",
+      description: "The run's folder under out; the recipe's name by default",
+    },
+    set: {
+      type: "string",
+      multiple: true,
+      valueHint: "KEY=VALUE",
+      description: "Change a setting, such as epochs=3",
+    },
+    debug: {
+      type: "boolean",
+      description: "Show the first examples' tokens coloured by what is trained on, and stop",
+    },
+  },
+  examples: [
+    "cria sft recipes/faq.yaml",
+    "cria sft recipes/faq.yaml --set model=runs/small/checkpoints/step-00001000 --debug",
+  ],
+  async run({ recipe: path, name, set, debug }, context) {
+    const read = readRecipe(SftRecipe, packageFile(path), set);
+    const recipe = { ...read, data: packageFile(read.data) };
+    if (debug) {
+      const { train, tokenizer } = readExamples(recipe);
+      const useColour = styleFor(context.stdout, process.env).bold("x") !== "x";
+      for (const example of train.slice(0, 5))
+        context.stdout.write(`${colouredByMask(example, tokenizer, useColour)}\n\n`);
+      return;
+    }
+    using folder = openRunFolder({
+      out: recipe.out,
+      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
+      recipe: recipe as RecipeRecord,
+      mayDiffer: mayChange,
+    });
+    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
+    const outcome = await sftStage(recipe, paths, context);
+    const stages = [sftReport(outcome, sftSettings(recipe))];
+    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+    context.stdout.write(
+      `Model: ${outcome.checkpoint}\nReport: ${folder.report}\nChat: cria chat ${outcome.checkpoint}\n`,
+    );
+  },
+});
+
+export function sftSettings(recipe: SftRecipe): Entry[] {
+  return [
+    ["batch", `${recipe.batch_size} × ${recipe.seq_len} tokens`],
+    ["epochs", String(recipe.epochs)],
+    ["learning rate", `${recipe.lr}, cosine to ${recipe.min_lr_ratio} of it`],
+    ["decay", String(recipe.weight_decay)],
+  ];
+}

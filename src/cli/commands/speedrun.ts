@@ -1,0 +1,173 @@
+/** `cria speedrun`: from raw text to a chat, in one command. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { readDialogs } from "../../dialog/readers.ts";
+import { saveCheckpoint, loadCheckpointWeights, readRunState } from "../../train/checkpoint.ts";
+import { readRecipe, type RecipeRecord } from "../../train/recipe-file.ts";
+import { reportHtml, type Sample } from "../../train/report.ts";
+import { openRunFolder, type RunFolder } from "../../train/run-folder.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { defineCommand, type CommandContext } from "../command.ts";
+import { packageFile } from "../package-file.ts";
+import { SpeedrunRecipe } from "../recipe-speedrun.ts";
+import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
+import { openStageBackend } from "../stages/context.ts";
+import { openCorpus } from "../stages/corpus.ts";
+import { pretrainStage, type StagePaths } from "../stages/pretrain.ts";
+import { corpusStage, numbersLine, pretrainNumbers, pretrainReport, sftReport } from "../stages/report.ts";
+import { saveSamples, writeSamples } from "../stages/samples.ts";
+import { sftStage } from "../stages/sft.ts";
+import { formatDuration } from "../terminal.ts";
+import { sftSettings } from "./sft.ts";
+
+export const speedrun = defineCommand({
+  details:
+    "Fetches public-domain text from npm, trains a tokenizer, pretrains a small Llama 2, fine-tunes it on conversations, " +
+    "and writes samples and a report, in about ten minutes on two cores. Ctrl-C at any moment; the same command goes on.",
+  args: {
+    recipe: { type: "positional", default: "recipes/speedrun.yaml", description: "A YAML recipe" },
+    name: {
+      type: "string",
+      default: "speedrun",
+      valueHint: "NAME",
+      description: "The run's folder under runs/",
+    },
+    set: {
+      type: "string",
+      multiple: true,
+      valueHint: "KEY=VALUE",
+      description: "Change a setting, such as pretrain.minutes=2",
+    },
+  },
+  examples: ["cria speedrun", "cria speedrun recipes/speedrun-hour.yaml --name hour"],
+  async run({ recipe: path, name, set }, context) {
+    const recipe = readRecipe(SpeedrunRecipe, packageFile(path), set);
+    const started = performance.now();
+    using folder = openRunFolder({
+      out: recipe.pretrain.out,
+      name,
+      recipe: recipe as RecipeRecord,
+      mayDiffer: ["pretrain.threads", "sft.threads"],
+    });
+    try {
+      const ran = await runStages(recipe, folder, context);
+      const { stdout, style } = context;
+      for (const { prompt, text } of ran.samples) stdout.write(`${style.bold(`> ${prompt}`)}\n${text}\n\n`);
+      stdout.write(`${ran.summary.map(([key, value]) => `${key}: ${value}`).join("\n")}\n`);
+      stdout.write(`Done in ${formatDuration((performance.now() - started) / 1000)} of this sitting.\n\n`);
+      stdout.write(`Report: ${folder.report}\nChat:   npx cria chat ${ran.model}\n`);
+    } catch (error) {
+      if (context.signal.aborted) context.stderr.write("Stopped; the same command goes on from here.\n");
+      throw error;
+    }
+  },
+});
+
+// --- internal ---
+
+interface Ran {
+  readonly model: string;
+  readonly samples: readonly Sample[];
+  readonly summary: readonly (readonly [string, string])[];
+}
+
+async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: CommandContext): Promise<Ran> {
+  const pathsOf = (stage: string): StagePaths => {
+    const paths = {
+      folder: join(folder.path, stage),
+      checkpoints: join(folder.checkpoints, stage),
+      samples: folder.samples,
+    };
+    for (const path of Object.values(paths)) mkdirSync(path, { recursive: true });
+    return paths;
+  };
+  using corpus = await openCorpus(recipe.pretrain, join(folder.path, "data"), context);
+  const pretrainPaths = pathsOf("pretrain");
+  const baseline = await ngramBaseline(corpus, pretrainPaths.folder, context);
+  const pretrained = await pretrainStage(recipe.pretrain, corpus, pretrainPaths, context);
+
+  const sftRecipe = { ...recipe.sft, model: pretrained.checkpoint, data: packageFile(recipe.sft.data) };
+  const tuned = await sftStage(sftRecipe, pathsOf("sft"), context);
+
+  const model = join(folder.path, "model");
+  const samples = await finish(
+    {
+      recipe,
+      checkpoints: [pretrained.checkpoint, tuned.checkpoint],
+      model,
+      tokenizer: corpus.tokenizer,
+      folder,
+    },
+    context,
+  );
+  const summary = summaryOf(pretrainNumbers(pretrained), baseline);
+  const report = reportHtml({
+    title: `Cria speedrun: ${folder.name}`,
+    summary,
+    stages: [
+      corpusStage(corpus),
+      pretrainReport(pretrained, baseline),
+      sftReport(tuned, sftSettings(sftRecipe)),
+    ],
+    samples,
+  });
+  writeFileAtomically(folder.report, report);
+  return { model, samples, summary };
+}
+
+interface Finish {
+  readonly recipe: SpeedrunRecipe;
+  /** Of the base model and of the chat model. */
+  readonly checkpoints: readonly [base: string, chat: string];
+  readonly model: string;
+  readonly tokenizer: Tokenizer;
+  readonly folder: RunFolder;
+}
+
+/** Writes the finished model without its optimiser, and what both models say. */
+async function finish(
+  { recipe, checkpoints, model, tokenizer, folder }: Finish,
+  { signal }: CommandContext,
+): Promise<Sample[]> {
+  using backend = openStageBackend(recipe.sft);
+  const [base, chat] = checkpoints;
+  using baseWeights = loadCheckpointWeights(backend, base);
+  using chatWeights = loadCheckpointWeights(backend, chat);
+  saveCheckpoint(model, { weights: chatWeights, tokenizer, run: readRunState(chat) });
+  const { seed, sample_prompts: texts } = recipe.pretrain;
+  const questions = [...recipe.sft.sample_prompts, ...heldOutPrompts().slice(0, 6)];
+  const said = [
+    ...(await writeSamples(
+      { backend, weights: baseWeights, tokenizer },
+      { kind: "text", prompts: texts, maxTokens: 80, seed },
+      signal,
+    )),
+    ...(await writeSamples(
+      { backend, weights: chatWeights, tokenizer },
+      { kind: "chat", prompts: questions, maxTokens: 80, seed },
+      signal,
+    )),
+  ];
+  saveSamples(folder.samples, "final", said);
+  return said;
+}
+
+/** Questions that are not among the conversations. */
+function heldOutPrompts(): string[] {
+  const { dialogs } = readDialogs(packageFile("data/held-out-prompts.jsonl"));
+  return dialogs.map((dialog) => dialog.at(-1)!.content);
+}
+
+function summaryOf(
+  numbers: ReturnType<typeof pretrainNumbers>,
+  baseline: Baseline | undefined,
+): [string, string][] {
+  const summary: [string, string][] = [["Pretrained on", numbersLine(numbers)]];
+  if (numbers.bitsPerByte !== undefined)
+    summary.push(["Held-out text", `${numbers.bitsPerByte.toFixed(3)} bits per byte`]);
+  if (baseline !== undefined)
+    summary.push([`${baseline.order}-gram Kneser-Ney`, `${baseline.bitsPerByte.toFixed(3)} bits per byte`]);
+  return summary;
+}

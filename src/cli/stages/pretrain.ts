@@ -1,0 +1,205 @@
+/** Pretraining as a stage of a run: plan, train with a progress bar, measure, sample. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import type { LlamaConfig } from "../../model/config.ts";
+import { pretrain, stepsInTime, type PretrainEvent, type PretrainOptions } from "../../pretrain/pretrain.ts";
+import { batchTokens, modelConfigOf, trainingLength, type PretrainRecipe } from "../../pretrain/recipe.ts";
+import type { Backend } from "../../tensor/backend.ts";
+import { Progress } from "../progress.ts";
+import { formatBytes, formatCount } from "../terminal.ts";
+import { openStageBackend, positiveInteger, precisionOf, type StageContext } from "./context.ts";
+import type { PreparedCorpus } from "./corpus.ts";
+import { StageMetrics } from "./metrics.ts";
+import { saveSamples, writeSamples } from "./samples.ts";
+
+/** Where a stage keeps what it makes. */
+export interface StagePaths {
+  /** The stage's own folder: its plan and its metrics. */
+  readonly folder: string;
+  readonly checkpoints: string;
+  readonly samples: string;
+}
+
+export interface PretrainOutcome {
+  /** Directory of the last checkpoint. */
+  readonly checkpoint: string;
+  readonly config: LlamaConfig;
+  readonly options: PretrainOptions;
+  readonly metricsFile: string;
+}
+
+/** @throws the signal's reason when it is aborted; the next call goes on. */
+export async function pretrainStage(
+  recipe: PretrainRecipe,
+  corpus: PreparedCorpus,
+  paths: StagePaths,
+  context: StageContext,
+): Promise<PretrainOutcome> {
+  using backend = openStageBackend(recipe);
+  const config = modelConfigOf(recipe, corpus.tokenizer.vocabSize);
+  const options = await planned(recipe, config, { backend, folder: paths.folder, context });
+  const metrics = new StageMetrics(join(paths.folder, "metrics.jsonl"));
+  const bar = new PretrainBar(options, context, metrics);
+  const checkpoint = await pretrain(options, {
+    backend,
+    train: corpus.train,
+    validation: corpus.validation,
+    tokenizer: corpus.tokenizer,
+    folder: paths.checkpoints,
+    signal: context.signal,
+    onEvent: (event) => bar.show(event),
+    sample: async (weights, step) => {
+      const settings = {
+        kind: "text",
+        prompts: recipe.sample_prompts,
+        maxTokens: 64,
+        seed: recipe.seed,
+      } as const;
+      const samples = await writeSamples(
+        { backend, weights, tokenizer: corpus.tokenizer },
+        settings,
+        context.signal,
+      );
+      saveSamples(paths.samples, `pretrain-${String(step).padStart(8, "0")}`, samples);
+    },
+  }).finally(() => {
+    bar[Symbol.dispose]();
+    metrics[Symbol.dispose]();
+  });
+  return { checkpoint, config, options, metricsFile: metrics.path };
+}
+
+// --- internal ---
+
+interface PlanPlace {
+  readonly backend: Backend;
+  readonly folder: string;
+  readonly context: StageContext;
+}
+
+/** How long the run is. A length in minutes becomes steps once, on this machine, and stays so when the run goes on. */
+async function planned(
+  recipe: PretrainRecipe,
+  config: LlamaConfig,
+  place: PlanPlace,
+): Promise<PretrainOptions> {
+  const length = trainingLength(recipe);
+  const options = (steps: number): PretrainOptions =>
+    optionsOf(recipe, config, { steps, backend: place.backend });
+  if (length.by === "steps") return options(length.steps);
+  const file = join(place.folder, "plan.json");
+  if (existsSync(file)) {
+    const plan = JSON.parse(readFileSync(file, "utf8")) as { steps?: unknown };
+    return options(positiveInteger(plan.steps, `steps in ${file}`));
+  }
+  place.context.stderr.write(`Measuring how many steps fit into ${length.minutes} minutes\n`);
+  const steps = await stepsInTime(options(1), place.backend, length.minutes * 60);
+  writeFileAtomically(file, `${JSON.stringify({ steps, minutes: length.minutes })}\n`);
+  return options(steps);
+}
+
+function optionsOf(
+  recipe: PretrainRecipe,
+  config: LlamaConfig,
+  { steps, backend }: { steps: number; backend: Backend },
+): PretrainOptions {
+  // A run that is as long as the time allows may be shorter than the recipe's warm-up.
+  const warmupSteps =
+    recipe.minutes === undefined ? recipe.warmup_steps : Math.min(recipe.warmup_steps, Math.floor(steps / 4));
+  return {
+    config,
+    steps,
+    warmupSteps,
+    batchSize: recipe.batch_size,
+    seqLen: recipe.seq_len,
+    gradientAccumulation: recipe.gradient_accumulation,
+    lr: recipe.lr,
+    minLrRatio: recipe.min_lr_ratio,
+    beta1: recipe.beta1,
+    beta2: recipe.beta2,
+    eps: recipe.eps,
+    weightDecay: recipe.weight_decay,
+    gradClip: recipe.grad_clip,
+    precision: precisionOf(recipe, backend),
+    seed: recipe.seed,
+    validationEvery: recipe.validation_every,
+    checkpointEvery: recipe.checkpoint_every,
+    keepCheckpoints: recipe.keep_checkpoints,
+    sampleEvery: recipe.sample_every,
+  };
+}
+
+/** Shows a run's events on the terminal and writes them to its metrics. */
+class PretrainBar implements Disposable {
+  readonly #options: PretrainOptions;
+  readonly #context: StageContext;
+  readonly #metrics: StageMetrics;
+  #bar: Progress | undefined;
+  #from = 0;
+  #note = "";
+
+  constructor(options: PretrainOptions, context: StageContext, metrics: StageMetrics) {
+    this.#options = options;
+    this.#context = context;
+    this.#metrics = metrics;
+  }
+
+  show(event: PretrainEvent): void {
+    const { stderr } = this.#context;
+    switch (event.type) {
+      case "resumed":
+        this.#from = event.step;
+        stderr.write(`Going on after step ${event.step} of ${this.#options.steps}\n`);
+        break;
+      case "started": {
+        const tokens =
+          this.#options.steps *
+          batchTokens({
+            seq_len: this.#options.seqLen,
+            batch_size: this.#options.batchSize,
+            gradient_accumulation: this.#options.gradientAccumulation,
+          });
+        stderr.write(
+          `Pretraining ${formatCount(event.parameterBytes / 4)} parameters on ${formatCount(tokens)} tokens in ${this.#options.steps} steps, ` +
+            `${this.#options.precision}, ${formatBytes(event.nativeBytes)} of memory\n`,
+        );
+        this.#metrics.open(this.#from);
+        this.#bar = new Progress({
+          label: "Pretraining",
+          total: this.#options.steps,
+          unit: "steps",
+          start: this.#from,
+          stream: stderr,
+        });
+        break;
+      }
+      case "step":
+        this.#metrics.step(event);
+        if (event.isSkipped)
+          this.#bar?.log(`Step ${event.step} was skipped: its loss or gradient was not finite`);
+        this.#bar?.update({
+          done: event.step,
+          loss: event.loss,
+          tokensPerSecond: event.tokens / event.seconds,
+          note: this.#note,
+        });
+        break;
+      case "validation":
+        this.#metrics.append({
+          step: event.step,
+          validationLoss: event.loss,
+          bitsPerByte: event.bitsPerByte,
+        });
+        this.#note = `validation ${event.bitsPerByte.toFixed(3)} bits/byte`;
+        break;
+      case "checkpoint":
+        break;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#bar?.end();
+  }
+}

@@ -1,0 +1,158 @@
+/** Supervised fine-tuning as a stage of a run. */
+
+import { join } from "node:path";
+import { createRandom, shuffle } from "../../corpus/random.ts";
+import { encodeDialog, type Example } from "../../dialog/llama2-chat.ts";
+import { readDialogs } from "../../dialog/readers.ts";
+import { fineTune, type SftEvent, type SftOptions } from "../../sft/sft.ts";
+import type { SftRecipe } from "../../sft/recipe.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { openTokenizer } from "../open-tokenizer.ts";
+import { Progress } from "../progress.ts";
+import { formatNumberOf } from "../terminal.ts";
+import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
+import { StageMetrics } from "./metrics.ts";
+import type { StagePaths } from "./pretrain.ts";
+import { saveSamples, writeSamples } from "./samples.ts";
+
+export interface SftOutcome {
+  /** Directory of the last checkpoint. */
+  readonly checkpoint: string;
+  readonly metricsFile: string;
+  /** Dialogs trained on. */
+  readonly dialogs: number;
+}
+
+/** Examples of a recipe's data. */
+export interface SftExamples {
+  readonly tokenizer: Tokenizer;
+  readonly train: readonly Example[];
+  readonly heldOut: readonly Example[];
+}
+
+/** Reads and encodes the dialogs, and holds a seeded part of them out. */
+export function readExamples(recipe: SftRecipe): SftExamples {
+  const tokenizer = openTokenizer(recipe.model);
+  const { dialogs } = readDialogs(recipe.data);
+  const examples = shuffle(dialogs, createRandom(recipe.seed)).map((dialog) =>
+    encodeDialog(dialog, tokenizer),
+  );
+  const heldOut = Math.floor(examples.length * recipe.validation_fraction);
+  return { tokenizer, train: examples.slice(heldOut), heldOut: examples.slice(0, heldOut) };
+}
+
+/** @throws the signal's reason when it is aborted; the next call goes on. */
+export async function sftStage(
+  recipe: SftRecipe,
+  paths: StagePaths,
+  context: StageContext,
+): Promise<SftOutcome> {
+  const { tokenizer, train, heldOut } = readExamples(recipe);
+  using backend = openStageBackend(recipe);
+  const options: SftOptions = {
+    batchSize: recipe.batch_size,
+    microBatchSize: Math.min(recipe.micro_batch_size, recipe.batch_size),
+    seqLen: recipe.seq_len,
+    epochs: recipe.epochs,
+    lr: recipe.lr,
+    warmupRatio: recipe.warmup_ratio,
+    minLrRatio: recipe.min_lr_ratio,
+    beta1: recipe.beta1,
+    beta2: recipe.beta2,
+    eps: recipe.eps,
+    weightDecay: recipe.weight_decay,
+    gradClip: recipe.grad_clip,
+    precision: precisionOf(recipe, backend),
+    seed: recipe.seed,
+    validationEvery: recipe.validation_every,
+    checkpointEvery: recipe.checkpoint_every,
+    keepCheckpoints: recipe.keep_checkpoints,
+    sampleEvery: recipe.sample_every,
+  };
+  const metrics = new StageMetrics(join(paths.folder, "metrics.jsonl"));
+  const bar = new SftBar(context, metrics);
+  const checkpoint = await fineTune(options, {
+    backend,
+    model: recipe.model,
+    tokenizer,
+    examples: train,
+    heldOut,
+    folder: paths.checkpoints,
+    signal: context.signal,
+    onEvent: (event) => bar.show(event),
+    sample: async (weights, step) => {
+      const settings = {
+        kind: "chat",
+        prompts: recipe.sample_prompts,
+        maxTokens: 64,
+        seed: recipe.seed,
+      } as const;
+      const samples = await writeSamples({ backend, weights, tokenizer }, settings, context.signal);
+      saveSamples(paths.samples, `sft-${String(step).padStart(8, "0")}`, samples);
+    },
+  }).finally(() => {
+    bar[Symbol.dispose]();
+    metrics[Symbol.dispose]();
+  });
+  return { checkpoint, metricsFile: metrics.path, dialogs: train.length };
+}
+
+// --- internal ---
+
+/** Shows a run's events on the terminal and writes them to its metrics. */
+class SftBar implements Disposable {
+  readonly #context: StageContext;
+  readonly #metrics: StageMetrics;
+  #bar: Progress | undefined;
+  #from = 0;
+  #note = "";
+
+  constructor(context: StageContext, metrics: StageMetrics) {
+    this.#context = context;
+    this.#metrics = metrics;
+  }
+
+  show(event: SftEvent): void {
+    const { stderr } = this.#context;
+    switch (event.type) {
+      case "resumed":
+        this.#from = event.step;
+        stderr.write(`Going on after step ${event.step}\n`);
+        break;
+      case "started":
+        stderr.write(`Fine-tuning on ${formatNumberOf(event.rows, "packed sequence")} an epoch\n`);
+        if (event.truncated > 0)
+          stderr.write(`${formatNumberOf(event.truncated, "dialog")} longer than seq_len lost the end\n`);
+        this.#metrics.open(this.#from);
+        this.#bar = new Progress({
+          label: "Fine-tuning",
+          total: event.steps,
+          unit: "steps",
+          start: this.#from,
+          stream: stderr,
+        });
+        break;
+      case "step":
+        this.#metrics.step(event);
+        if (event.isSkipped)
+          this.#bar?.log(`Step ${event.step} was skipped: its loss or gradient was not finite`);
+        this.#bar?.update({
+          done: event.step,
+          loss: event.loss,
+          tokensPerSecond: event.tokens / event.seconds,
+          note: this.#note,
+        });
+        break;
+      case "validation":
+        this.#metrics.append({ step: event.step, validationLoss: event.loss });
+        this.#note = `held out ${event.loss.toFixed(3)}`;
+        break;
+      case "checkpoint":
+        break;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#bar?.end();
+  }
+}
