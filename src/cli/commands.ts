@@ -26,7 +26,7 @@ export const commandRows: readonly CommandRow[] = [
   {
     name: "corpus prepare",
     group: "Make a model",
-    summary: "Clean text, hold some out, and encode it into token shards",
+    summary: "Clean text, hold some out, encode it into token shards",
     load: async () => (await import("./commands/corpus.ts")).corpusPrepare,
   },
   {

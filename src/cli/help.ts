@@ -2,7 +2,7 @@
 
 import { argumentName, type Argument, type Command } from "./command.ts";
 import { commandGroups, type CommandRow } from "./commands.ts";
-import { fit, table, type Style } from "./terminal.ts";
+import { displayWidth, table, type Style } from "./terminal.ts";
 
 export function generalHelp(rows: readonly CommandRow[], version: string, style: Style): string {
   return [
@@ -29,13 +29,13 @@ export function commandHelp(row: CommandRow, command: Command, style: Style): st
   const usage = ["cria", row.name, ...positionals.map(([key, argument]) => usageOf(key, argument))];
   if (options.length > 0) usage.push("[options]");
   const parts = [`${style.bold(row.summary)}\n`];
-  if (command.details !== undefined) parts.push(`${wrap(command.details, 78)}\n`);
+  if (command.details !== undefined) parts.push(`${wrap(command.details, COLUMNS).join("\n")}\n`);
   parts.push(`${style.bold("Usage")}\n  ${usage.join(" ")}\n`);
-  const positionalRows = positionals.map(([key, argument]) => [
+  const positionalRows = positionals.map(([key, argument]): Labelled => [
     usageOf(key, argument),
     described(argument, style),
   ]);
-  const optionRows = options.map(([key, argument]) => [
+  const optionRows = options.map(([key, argument]): Labelled => [
     optionLabel(key, argument),
     described(argument, style),
   ]);
@@ -88,24 +88,33 @@ function described(argument: Argument, style: Style): string {
   return argument.description + (notes.length === 0 ? "" : ` ${style.dim(`(${notes.join(", ")})`)}`);
 }
 
-/** A label too long for its column stands on a line of its own. */
-function twoColumns(rows: readonly (readonly string[])[]): string {
-  const width = Math.min(30, Math.max(...rows.map(([label]) => label!.length)));
+/** A label too long for its column stands on a line of its own; texts are wrapped in theirs. */
+function twoColumns(rows: readonly Labelled[]): string {
+  const width = Math.min(30, Math.max(...rows.map(([label]) => label.length)));
   return rows
-    .map(([label, text]) =>
-      label!.length > width
-        ? `  ${label}\n  ${" ".repeat(width)}  ${text}\n`
-        : `  ${fit(label!, width).padEnd(width)}  ${text}\n`,
-    )
+    .map(([label, text]) => {
+      const [first, ...more] = wrap(text, COLUMNS - width - 4);
+      const head =
+        label.length > width
+          ? [`  ${label}`, `${" ".repeat(width + 4)}${first}`]
+          : [`  ${label.padEnd(width)}  ${first}`];
+      return [...head, ...more.map((line) => " ".repeat(width + 4) + line)]
+        .map((line) => `${line}\n`)
+        .join("");
+    })
     .join("");
 }
 
-function wrap(text: string, width: number): string {
+type Labelled = readonly [label: string, text: string];
+
+const COLUMNS = 80;
+
+function wrap(text: string, width: number): string[] {
   const lines: string[] = [""];
   for (const word of text.split(/\s+/)) {
     const line = lines.at(-1)!;
-    if (line !== "" && line.length + 1 + word.length > width) lines.push(word);
+    if (line !== "" && displayWidth(line) + 1 + displayWidth(word) > width) lines.push(word);
     else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
   }
-  return lines.join("\n");
+  return lines;
 }

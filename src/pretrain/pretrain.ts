@@ -100,7 +100,7 @@ export async function pretrain(options: PretrainOptions, inputs: PretrainInputs)
     onSaved: (checkpoint, step) => onEvent({ type: "checkpoint", step, checkpoint }),
   });
   const run = new Run(options, inputs, { weights, trainer, loader, state, saver });
-  return run.toEnd(signal);
+  return await run.toEnd(signal);
 }
 
 /**

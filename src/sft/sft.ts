@@ -95,7 +95,7 @@ export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<
     onSaved: (checkpoint, step) => onEvent({ type: "checkpoint", step, checkpoint }),
   });
   const run = new Run(options, inputs, { weights, trainer, batches, state, saver });
-  return run.toEnd(signal);
+  return await run.toEnd(signal);
 }
 
 // --- internal ---

