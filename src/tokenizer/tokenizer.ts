@@ -1,0 +1,81 @@
+/**
+ * Llama's tokenizer (Llama 2 §2.1): SentencePiece BPE with byte fallback and digits apart. Adding BOS and
+ * EOS is the caller's business, as in Meta's reference code.
+ */
+import type { SentencePieceModel } from "../formats/sentencepiece.ts";
+import { spaceSymbol } from "./characters.ts";
+import { createDecoder, pieceAt } from "./decode.ts";
+import { createEncoder } from "./encode.ts";
+import { byteOfPiece, createVocabulary } from "./vocabulary.ts";
+
+export interface Tokenizer {
+  readonly model: SentencePieceModel;
+  readonly vocabSize: number;
+  readonly unkId: number;
+  /** -1 when the model has none; so for `eosId` and `padId`, and Llama has no padding. */
+  readonly bosId: number;
+  readonly eosId: number;
+  readonly padId: number;
+
+  /**
+   * Without BOS and EOS. Text that looks like a special token, `</s>` say, is encoded as text. A lone
+   * surrogate is encoded as U+FFFD.
+   */
+  encode(text: string): Int32Array;
+
+  /** @throws {ConfigError} for an id that is not in the vocabulary. */
+  decode(ids: ArrayLike<number>): string;
+
+  /**
+   * UTF-8 of one id by itself, leading space included; empty for control ids.
+   *
+   * @throws {ConfigError} for an id that is not in the vocabulary.
+   */
+  pieceBytes(id: number): Uint8Array;
+}
+
+/** @throws {ConfigError} when the model is not BPE with identity normalisation, or contradicts itself. */
+export function createTokenizer(model: SentencePieceModel): Tokenizer {
+  const vocabulary = createVocabulary(model);
+  const { trainer } = model;
+  return {
+    model,
+    vocabSize: model.pieces.length,
+    unkId: vocabulary.unkId,
+    bosId: controlId(model, trainer.bosId, trainer.bosPiece),
+    eosId: controlId(model, trainer.eosId, trainer.eosPiece),
+    padId: controlId(model, trainer.padId, trainer.padPiece),
+    encode: createEncoder(vocabulary, model.normalizer),
+    decode(ids) {
+      const decoder = createDecoder(model);
+      let text = "";
+      for (let i = 0; i < ids.length; i += 1) text += decoder.push(ids[i]!);
+      return text + decoder.end();
+    },
+    pieceBytes: (id) => pieceBytes(model, id),
+  };
+}
+
+// --- internal ---
+
+/** SentencePiece goes by the piece's text; the id in the trainer's settings is what training asked for. */
+function controlId(model: SentencePieceModel, id: number, piece: string): number {
+  if (model.pieces[id]?.piece === piece) return id;
+  return model.pieces.findIndex((candidate) => candidate.piece === piece && candidate.type === "control");
+}
+
+function pieceBytes(model: SentencePieceModel, id: number): Uint8Array {
+  const { piece, type } = pieceAt(model, id);
+  switch (type) {
+    case "control":
+      return new Uint8Array(0);
+    case "byte":
+      return Uint8Array.of(byteOfPiece(piece));
+    case "unknown":
+      return new TextEncoder().encode(model.trainer.unkSurface);
+    case "normal":
+    case "user_defined":
+    case "unused":
+      return new TextEncoder().encode(piece.replaceAll(spaceSymbol, " "));
+  }
+}
