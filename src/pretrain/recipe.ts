@@ -36,7 +36,7 @@ const CorpusSource = z.strictObject({
   weight: z.number().nonnegative().default(1),
 });
 
-export const CorpusRecipe = z.strictObject({
+const CorpusFields = z.strictObject({
   /** Meta's data is unpublished; public-domain text from npm. */
   sources: z
     .array(CorpusSource)
@@ -67,7 +67,7 @@ export const PretrainRecipe = z
   .strictObject({
     /** A preset's name (`cria doctor --presets` lists them) or a shape. */
     model: z.union([z.string().min(1), ModelFields]).default("llama-2-7b"),
-    corpus: CorpusRecipe.prefault({}),
+    corpus: CorpusFields.prefault({}),
     tokenizer: TokenizerFields.prefault({}),
     /** Token shards made by `cria corpus prepare`; made of `corpus` in the run's folder when left out. */
     data: z.string().min(1).optional(),

@@ -8,7 +8,7 @@
 import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 
-export interface TrainingMetrics {
+interface TrainingMetrics {
   /** Updates so far. */
   readonly step: number;
   /** Tokens trained on so far. */

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SpeedrunRecipe } from "../../src/cli/recipe-speedrun.ts";
 import { presetConfig } from "../../src/model/presets.ts";
@@ -61,12 +61,15 @@ describe("the defaults are the paper's", () => {
 });
 
 describe("how long to train", () => {
-  const small = ["batch_size=2", "seq_len=8", "gradient_accumulation=1"];
   test("tokens become whole updates, rounded up", () => {
-    const length = (tokens: number) =>
-      trainingLength(readRecipe(PretrainRecipe, undefined, [...small, `tokens=${tokens}`]));
-    expect(length(32)).toEqual({ by: "steps", steps: 2 });
-    expect(length(33)).toEqual({ by: "steps", steps: 3 });
+    const small = ["batch_size=2", "seq_len=8", "gradient_accumulation=1"];
+    const lengths = [32, 33].map((tokens) =>
+      trainingLength(readRecipe(PretrainRecipe, undefined, [...small, `tokens=${tokens}`])),
+    );
+    expect(lengths).toEqual([
+      { by: "steps", steps: 2 },
+      { by: "steps", steps: 3 },
+    ]);
   });
 
   test("minutes stay minutes, steps stay steps", () => {
