@@ -1,3 +1,27 @@
-/** The library: what `import ... from "cria"` gives. */
+/**
+ * Cria as a library: open a model and generate, talk, or measure; read and write the formats; train.
+ *
+ *     import { loadModel, generateTokens } from "cria";
+ *     using model = loadModel("model.gguf");
+ *
+ * What is not exported here is not public.
+ */
 
 export { ConfigError, CriaError, EngineError, FormatError, UseAfterFreeError } from "./errors/errors.ts";
+
+export { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+export { openTokenizer } from "./tokenizer/open.ts";
+export { createStreamDecoder } from "./tokenizer/stream.ts";
+export { metaTrainOptions, trainTokenizer, type TrainOptions } from "./tokenizer/train.ts";
+
+export type { Dialog, Message } from "./dialog/message.ts";
+export { encodeDialog, encodePrompt, type Example } from "./dialog/llama2-chat.ts";
+export { readDialogs } from "./dialog/readers.ts";
+
+export { loadModel, type LoadedModel, type LoadOptions } from "./generate/loaded-model.ts";
+export { generateTokens, type GenerateOptions, type StopReason } from "./generate/generate.ts";
+export { metaSampling, type SamplingOptions } from "./generate/sampling.ts";
+export { ChatSession, type ChatEvent } from "./generate/chat.ts";
+export { perplexity, type Perplexity } from "./evaluate/perplexity.ts";
+
+export { setNativeLogger, type NativeLogger } from "./tensor/backend.ts";

@@ -16,8 +16,8 @@ import type { TensorInfo } from "../formats/tensor-info.ts";
 import { readTokenizerJson } from "../formats/tokenizer-json.ts";
 import { configFromHuggingFace, parameterCount } from "../model/config.ts";
 import { readMetrics } from "../train/metrics.ts";
-import { fileKind } from "./file-kind.ts";
-import { countLlama2cPieces, wholeFile } from "./open-tokenizer.ts";
+import { fileKind } from "../formats/file-kind.ts";
+import { countLlama2cPieces, wholeFile } from "../tokenizer/open.ts";
 
 /** A name and what it is; numbers stay numbers for --json. */
 export type Fact = readonly [name: string, value: unknown];

@@ -106,7 +106,7 @@ export class Arena implements Disposable {
 }
 
 /** @throws {EngineError} when `bytes` more would not fit into the machine's free memory. */
-export function checkMemory(what: string, bytes: number): void {
+function checkMemory(what: string, bytes: number): void {
   const free = process.availableMemory();
   if (bytes <= free) return;
   throw new EngineError(`${what} needs ${inMiB(bytes)}, ${inMiB(free)} are free`, {

@@ -59,7 +59,7 @@ export function sample(logits: Float32Array, options: SamplingOptions, next: () 
 }
 
 /** The most probable token, the first of equals. */
-export function argmax(logits: Float32Array): number {
+function argmax(logits: Float32Array): number {
   let best = 0;
   for (let i = 1; i < logits.length; i += 1) if (logits[i]! > logits[best]!) best = i;
   return best;

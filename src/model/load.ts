@@ -87,7 +87,7 @@ export function loadMasterWeights(backend: Backend, files: ModelFiles): OwnedWei
 }
 
 /** Which kind of model lies at a path. */
-export function modelFormat(path: string): ModelFormat {
+function modelFormat(path: string): ModelFormat {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat?.isDirectory() === true) return "huggingface";
   if (path.endsWith(".gguf")) return "gguf";

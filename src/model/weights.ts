@@ -69,7 +69,7 @@ export function weightShapes(config: LlamaConfig): Record<string, Shape> {
 }
 
 /** Named tensors as the model reads them. */
-export function weightsOf(config: LlamaConfig, byName: Readonly<Record<string, Tensor>>): LlamaWeights {
+function weightsOf(config: LlamaConfig, byName: Readonly<Record<string, Tensor>>): LlamaWeights {
   const named = (name: string): Tensor => byName[name]!;
   return {
     config,

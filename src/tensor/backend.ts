@@ -1,11 +1,5 @@
 /** The devices that graphs run on, for the layers above, which do not import the engine. */
 
-export {
-  listDevices,
-  openBackend,
-  type Backend,
-  type BackendOptions,
-  type DeviceDescription,
-} from "../engine/backend.ts";
-export { engineLibrary, engineVersion, liveArenas } from "../engine/library.ts";
+export { listDevices, openBackend, type Backend, type BackendOptions } from "../engine/backend.ts";
+export { engineLibrary, engineVersion } from "../engine/library.ts";
 export { setNativeLogger, type NativeLogger } from "../engine/log.ts";

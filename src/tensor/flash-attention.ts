@@ -1,6 +1,6 @@
 /** Attention over a key-value cache, without materialised probabilities (Dao et al. 2022). No gradients. */
 
-import { shapeError } from "./shape.ts";
+import { sameShape, shapeError } from "./shape.ts";
 import type { Graph } from "./graph.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -52,18 +52,17 @@ export function cachedAttention(g: Graph, inputs: CachedAttentionInputs): Tensor
 // --- internal ---
 
 function checkInputs({ q, keys, values, mask }: CachedAttentionInputs, kvHeads: number): void {
-  const [, tokens = 0, heads = 0] = q.shape;
-  const length = mask.shape[1] ?? 0;
-  const isConsistent =
-    q.shape.length === 4 &&
-    q.shape[0] === 1 &&
-    q.dtype === "f32" &&
-    Number.isInteger(kvHeads) &&
-    heads % kvHeads === 0;
-  if (!isConsistent) throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
-  if (values.shape[0] !== keys.shape[0] || values.shape[1] !== keys.shape[1]) {
+  const [batch, tokens, heads = 0] = q.shape;
+  if (q.shape.length !== 4 || batch !== 1 || q.dtype !== "f32") {
+    throw shapeError("cachedAttention", q.shape, keys.shape, "q is not f32 [1, tokens, heads, headDim]");
+  }
+  if (!Number.isInteger(kvHeads) || heads % kvHeads !== 0) {
+    throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
+  }
+  if (!sameShape(values.shape, keys.shape) || values.dtype !== keys.dtype) {
     throw shapeError("cachedAttention", keys.shape, values.shape, "keys and values differ");
   }
+  const length = mask.shape[1] ?? 0;
   if (mask.dtype !== "f16" || mask.shape[0] !== tokens || length < 1 || length > keys.shape[0]!) {
     throw shapeError("cachedAttention", q.shape, mask.shape, "the mask is not f16 [tokens, length <= cells]");
   }

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openTokenizer } from "../../src/cli/open-tokenizer.ts";
+import { openTokenizer } from "../../src/tokenizer/open.ts";
 import { openShards } from "../../src/corpus/shards.ts";
 import { cria } from "./memory-terminal.ts";
 

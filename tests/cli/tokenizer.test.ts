@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openTokenizer } from "../../src/cli/open-tokenizer.ts";
+import { openTokenizer } from "../../src/tokenizer/open.ts";
 import { describeWithSharedData, sharedFile } from "../shared.ts";
 import { cria } from "./memory-terminal.ts";
 

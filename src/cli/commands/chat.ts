@@ -5,7 +5,7 @@ import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
 import { ConfigError, CriaError } from "../../errors/errors.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
-import { ChatSession } from "../../generate/chat.ts";
+import { ChatSession, type ChatEvent } from "../../generate/chat.ts";
 import { checkSampling } from "../../generate/sampling.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { modelArguments, openModel, samplingArguments, samplingOf } from "../model-options.ts";
@@ -120,29 +120,33 @@ class Conversation {
   }
 
   async #answer(question: string): Promise<void> {
-    const { stdout, stderr, style } = this.#context;
     this.#answering = new AbortController();
     try {
       for await (const event of this.#session.ask(question, this.#options, this.#answering.signal)) {
-        switch (event.type) {
-          case "dropped":
-            stderr.write(
-              style.dim(
-                `(the context is full: the oldest ${event.turns === 1 ? "turn is" : `${event.turns} turns are`} forgotten)\n`,
-              ),
-            );
-            break;
-          case "text":
-            stdout.write(event.text);
-            break;
-          case "done":
-            stdout.write("\n");
-            if (event.reason !== "stop") stderr.write(style.dim(`(${endings[event.reason]})\n`));
-            break;
-        }
+        this.#show(event);
       }
     } finally {
       this.#answering = undefined;
+    }
+  }
+
+  #show(event: ChatEvent): void {
+    const { stdout, stderr, style } = this.#context;
+    switch (event.type) {
+      case "dropped":
+        stderr.write(
+          style.dim(
+            `(the context is full: the oldest ${event.turns === 1 ? "turn is" : `${event.turns} turns are`} forgotten)\n`,
+          ),
+        );
+        break;
+      case "text":
+        stdout.write(event.text);
+        break;
+      case "done":
+        stdout.write("\n");
+        if (event.reason !== "stop") stderr.write(style.dim(`(${endings[event.reason]})\n`));
+        break;
     }
   }
 }

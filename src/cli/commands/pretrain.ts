@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PretrainRecipe } from "../../pretrain/recipe.ts";
-import { readRecipe, type RecipeRecord } from "../../train/recipe-file.ts";
+import { readRecipe } from "../../train/recipe-file.ts";
 import { reportHtml } from "../../train/report.ts";
 import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
@@ -41,7 +41,7 @@ export const pretrainCommand = defineCommand({
     using folder = openRunFolder({
       out: recipe.out,
       name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe: recipe as RecipeRecord,
+      recipe,
       mayDiffer: mayChange,
     });
     const data = recipe.data ?? join(folder.path, "data");

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { colouredByMask } from "../../dialog/show.ts";
 import { SftRecipe } from "../../sft/recipe.ts";
-import { readRecipe, type RecipeRecord } from "../../train/recipe-file.ts";
+import { readRecipe } from "../../train/recipe-file.ts";
 import { reportHtml, type Entry } from "../../train/report.ts";
 import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
@@ -53,7 +53,7 @@ export const sftCommand = defineCommand({
     using folder = openRunFolder({
       out: recipe.out,
       name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe: recipe as RecipeRecord,
+      recipe,
       mayDiffer: mayChange,
     });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { readDialogs } from "../../dialog/readers.ts";
 import { saveCheckpoint, loadCheckpointWeights, readRunState } from "../../train/checkpoint.ts";
-import { readRecipe, type RecipeRecord } from "../../train/recipe-file.ts";
+import { readRecipe } from "../../train/recipe-file.ts";
 import { reportHtml, type Sample } from "../../train/report.ts";
 import { openRunFolder, type RunFolder } from "../../train/run-folder.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -48,7 +48,7 @@ export const speedrun = defineCommand({
     using folder = openRunFolder({
       out: recipe.pretrain.out,
       name,
-      recipe: recipe as RecipeRecord,
+      recipe,
       mayDiffer: ["pretrain.threads", "sft.threads"],
     });
     try {

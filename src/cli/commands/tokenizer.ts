@@ -12,7 +12,7 @@ import { trainTokenizer, type TrainOptions } from "../../tokenizer/train.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { defineCommand, type Arguments } from "../command.ts";
 import { readLines } from "../lines.ts";
-import { openTokenizer } from "../open-tokenizer.ts";
+import { openTokenizer } from "../../tokenizer/open.ts";
 import { Progress } from "../progress.ts";
 import { formatBytes, formatNumberOf, type TextStream } from "../terminal.ts";
 

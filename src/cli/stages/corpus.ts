@@ -10,7 +10,7 @@ import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import type { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { createTokenizer, type Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { trainWithProgress, writeTokenizer } from "../commands/tokenizer.ts";
-import { openTokenizer } from "../open-tokenizer.ts";
+import { openTokenizer } from "../../tokenizer/open.ts";
 import { Progress } from "../progress.ts";
 import { formatCount, formatNumberOf, type TextStream } from "../terminal.ts";
 import type { StageContext } from "./context.ts";

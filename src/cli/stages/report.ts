@@ -5,7 +5,7 @@ import { parameterCount } from "../../model/config.ts";
 import { readMetrics, type MetricsRecord } from "../../train/metrics.ts";
 import type { Entry, ReportStage, ReportTable } from "../../train/report.ts";
 import type { Point, Series } from "../../train/svg-chart.ts";
-import type { CorpusSummary } from "../../corpus/prepare.ts";
+import type { CorpusSummary, DocumentCount } from "../../corpus/prepare.ts";
 import { formatBytes, formatCount, formatDuration } from "../terminal.ts";
 import type { Baseline } from "./baseline.ts";
 import type { PreparedCorpus } from "./corpus.ts";
@@ -52,7 +52,6 @@ export function corpusStage(corpus: PreparedCorpus): ReportStage {
 
 export function pretrainReport(outcome: PretrainOutcome, baseline: Baseline | undefined): ReportStage {
   const records = readMetrics(outcome.metricsFile);
-  const { options, config } = outcome;
   const byTokens = (key: string): Point[] => pointsOf(records, key, tokensAt(records));
   const measured = byTokens("bitsPerByte");
   const validation: Series[] = [{ name: "model", points: measured }];
@@ -93,25 +92,7 @@ export function pretrainReport(outcome: PretrainOutcome, baseline: Baseline | un
         series: [{ name: "tokens/s", points: smoothed(byTokens("tokensPerSecond")) }],
       },
     ],
-    settings: [
-      ["parameters", formatCount(parameterCount(config))],
-      [
-        "shape",
-        `dim ${config.dim}, ${config.nLayers} layers, ${config.nHeads} heads, ${config.nKvHeads} key-value heads, hidden ${config.hiddenDim}`,
-      ],
-      ["batch", `${options.batchSize} × ${options.seqLen} tokens, ${options.gradientAccumulation} to a step`],
-      ["steps", String(options.steps)],
-      [
-        "learning rate",
-        `${options.lr}, ${options.warmupSteps} steps of warm-up, cosine to ${options.minLrRatio} of it`,
-      ],
-      [
-        "AdamW",
-        `β₁ ${options.beta1}, β₂ ${options.beta2}, ε ${options.eps}, decay ${options.weightDecay}, clip ${options.gradClip}`,
-      ],
-      ["matrix products", options.precision],
-      ["seed", String(options.seed)],
-    ],
+    settings: pretrainSettings(outcome),
     notes: skipNote(records),
   };
 }
@@ -138,20 +119,41 @@ export function numbersLine(numbers: PretrainNumbers): string {
 
 // --- internal ---
 
-function sourceTable(summary: CorpusSummary): ReportTable {
-  const row = (name: string, { documents, bytes }: { documents: number; bytes: number }): string[] => [
-    name,
-    String(documents),
-    formatBytes(bytes),
+function pretrainSettings({ options, config }: PretrainOutcome): Entry[] {
+  return [
+    ["parameters", formatCount(parameterCount(config))],
+    [
+      "shape",
+      `dim ${config.dim}, ${config.nLayers} layers, ${config.nHeads} heads, ${config.nKvHeads} key-value heads, hidden ${config.hiddenDim}`,
+    ],
+    ["batch", `${options.batchSize} × ${options.seqLen} tokens, ${options.gradientAccumulation} to a step`],
+    ["steps", String(options.steps)],
+    [
+      "learning rate",
+      `${options.lr}, ${options.warmupSteps} steps of warm-up, cosine to ${options.minLrRatio} of it`,
+    ],
+    [
+      "AdamW",
+      `β₁ ${options.beta1}, β₂ ${options.beta2}, ε ${options.eps}, decay ${options.weightDecay}, clip ${options.gradClip}`,
+    ],
+    ["matrix products", options.precision],
+    ["seed", String(options.seed)],
   ];
+}
+
+function sourceTable(summary: CorpusSummary): ReportTable {
   return {
     head: ["source", "documents", "text"],
     rows: [
-      ...summary.sources.map((source) => row(source.from, source)),
-      row("trained on", summary.train),
-      row("held out", summary.validation),
+      ...summary.sources.map((source) => countRow(source.from, source)),
+      countRow("trained on", summary.train),
+      countRow("held out", summary.validation),
     ],
   };
+}
+
+function countRow(name: string, { documents, bytes }: DocumentCount): string[] {
+  return [name, String(documents), formatBytes(bytes)];
 }
 
 /** Tokens seen by the time of a record; measurements between steps have only the step. */

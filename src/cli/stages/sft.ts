@@ -7,7 +7,7 @@ import { readDialogs } from "../../dialog/readers.ts";
 import { fineTune, type SftEvent, type SftOptions } from "../../sft/sft.ts";
 import type { SftRecipe } from "../../sft/recipe.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { openTokenizer } from "../open-tokenizer.ts";
+import { openTokenizer } from "../../tokenizer/open.ts";
 import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";

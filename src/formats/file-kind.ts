@@ -1,7 +1,7 @@
 /** What a file is, told from its first bytes where these tell, and from its name where they do not. */
 
 import { basename } from "node:path";
-import type { ByteSource } from "../formats/bytes.ts";
+import type { ByteSource } from "./bytes.ts";
 
 export type FileKind =
   | "gguf"
