@@ -3,11 +3,12 @@
  * they lie, in the type they have; for training they are copied into f32.
  */
 
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 import { openFile, type FileSource } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
+import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c } from "../formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { readTensorAsF32, type TensorInfo } from "../formats/tensor-info.ts";
@@ -113,13 +114,24 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
   huggingface(path) {
     const file = join(path, "config.json");
     return {
-      config: configFromHuggingFace(readJson(file), file),
+      config: configFromHuggingFace(readJsonFile(file), file),
       tensors: readSafetensorsDirectory(path).tensors,
     };
   },
   gguf(path) {
     using source = openFile(path);
     const { metadata, tensors } = readGguf(source);
+    const frequencies = tensors.get("rope_freqs.weight");
+    if (frequencies !== undefined) {
+      throw new FormatError(
+        "rope_freqs.weight scales the rotary frequencies as Llama 3.1 does, which Llama 2 does not",
+        {
+          file: path,
+          offset: frequencies.offset,
+          mend: "Use a model of the Llama 1 or Llama 2 family.",
+        },
+      );
+    }
     return { config: configFromGguf(metadata, tensors.has("output.weight")), tensors };
   },
   llama2c(path) {
@@ -128,16 +140,6 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
     return { config: llamaConfig({ ...config, normEps: 1e-5, ropeTheta: 10_000 }), tensors };
   },
 };
-
-function readJson(file: string): unknown {
-  using source = openFile(file);
-  void source;
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new FormatError("this is not JSON", { file, cause: error });
-  }
-}
 
 function storedName(format: ModelFormat, name: string): string {
   if (format === "huggingface") return huggingFaceName(name);

@@ -18,6 +18,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
   latestCheckpoint,
   loadCheckpointWeights,
+  pruneCheckpoints,
   readRunState,
   restoreOptimizer,
 } from "../train/checkpoint.ts";
@@ -40,6 +41,8 @@ export interface PretrainOptions extends AdamWOptions {
   readonly minLrRatio: number;
   readonly precision: Precision;
   readonly seed: number;
+  /** Standard deviation of fresh weights. */
+  readonly initStd: number;
   /** In steps; 0 for at the end only. */
   readonly validationEvery: number;
   /** In steps; 0 for at the end only. */
@@ -80,7 +83,9 @@ export async function pretrain(options: PretrainOptions, inputs: PretrainInputs)
   const state = resumed === undefined ? undefined : pretrainState(resumed);
   if (resumed !== undefined && state !== undefined) {
     onEvent({ type: "resumed", step: state.step, checkpoint: resumed });
-    if (state.step >= options.steps) return resumed;
+    // A process that was killed between writing a checkpoint and deleting the oldest left one too many.
+    pruneCheckpoints(folder, options.keepCheckpoints);
+    if (state.step >= options.steps && state.owesValidation !== true) return resumed;
   }
   using weights = openInitial(backend, options, resumed);
   using trainer = new Trainer(backend, weights, {
@@ -96,7 +101,8 @@ export async function pretrain(options: PretrainOptions, inputs: PretrainInputs)
     keepCheckpoints: options.keepCheckpoints,
     weights,
     optimizer: trainer.state,
-    resumed,
+    // One that owes its validation is written again when that is made.
+    resumed: state?.owesValidation === true ? undefined : resumed,
     onSaved: (checkpoint, step) => onEvent({ type: "checkpoint", step, checkpoint }),
   });
   const run = new Run(options, inputs, { weights, trainer, loader, state, saver });
@@ -142,6 +148,8 @@ interface PretrainState {
   readonly step: number;
   readonly updates: number;
   readonly loader: LoaderState;
+  /** The run was interrupted in the validation of its last step. */
+  readonly owesValidation?: boolean;
 }
 
 interface RunParts {
@@ -177,33 +185,39 @@ class Run {
     };
     try {
       for await (const report of trainSteps(trainer, plan, signal)) {
-        this.#state = { step: report.step, updates: report.updates, loader: loader.state };
+        const { step, updates } = report;
+        this.#state = { step, updates, loader: loader.state };
+        if (step === steps) this.#state = { ...this.#state, owesValidation: true };
         this.#inputs.onEvent({ type: "step", ...report });
-        await this.#betweenSteps(report.step, signal);
+        await this.#betweenSteps(step, signal);
       }
+      if (this.#state.owesValidation === true) await this.#validate(Number.POSITIVE_INFINITY, signal);
     } catch (error) {
       // An interrupted run keeps what it has learnt; a diverged one keeps its last good checkpoint.
       if (signal?.aborted === true) this.#save();
       throw error;
     }
-    return this.#parts.saver.last ?? this.#save();
+    return this.#save();
   }
 
   async #betweenSteps(step: number, signal: AbortSignal | undefined): Promise<void> {
     const { validationEvery, checkpointEvery, sampleEvery, steps } = this.#options;
-    const isLast = step === steps;
     if (isDue(step, sampleEvery)) await this.#inputs.sample?.(this.#parts.weights, step);
-    if (isLast || isDue(step, validationEvery)) await this.#validate(step, isLast, signal);
-    if (isLast || isDue(step, checkpointEvery)) this.#save();
+    // The last step's come after the loop.
+    if (step === steps) return;
+    if (isDue(step, validationEvery)) await this.#validate(windowsBetween, signal);
+    if (isDue(step, checkpointEvery)) this.#save();
   }
 
-  async #validate(step: number, isWhole: boolean, signal: AbortSignal | undefined): Promise<void> {
+  async #validate(windows: number, signal: AbortSignal | undefined): Promise<void> {
     const { validation, onEvent } = this.#inputs;
-    if (validation === undefined) return;
-    const size = { batch: this.#options.batchSize, seq: this.#options.seqLen };
-    const windows = isWhole ? Number.POSITIVE_INFINITY : windowsBetween;
-    const loss = await validationLoss(this.#parts.trainer, validation, { ...size, windows }, signal);
-    onEvent({ type: "validation", step, ...loss });
+    const { owesValidation: _, ...state } = this.#state;
+    if (validation !== undefined) {
+      const size = { batch: this.#options.batchSize, seq: this.#options.seqLen, windows };
+      const loss = await validationLoss(this.#parts.trainer, validation, size, signal);
+      onEvent({ type: "validation", step: state.step, ...loss });
+    }
+    this.#state = state;
   }
 
   #save(): string {
@@ -226,7 +240,7 @@ function openInitial(
   if (checkpoint !== undefined) return loadCheckpointWeights(backend, checkpoint);
   const weights = createWeights(backend, options.config);
   const random = createRandom(options.seed);
-  initialise(weights, () => random.next());
+  initialise(weights, () => random.next(), options.initStd);
   return weights;
 }
 
@@ -235,7 +249,8 @@ function pretrainState(checkpoint: string): PretrainState {
   if (
     state["stage"] === "pretrain" &&
     typeof state["updates"] === "number" &&
-    typeof state["loader"] === "object"
+    typeof state["loader"] === "object" &&
+    state["loader"] !== null
   ) {
     return state as unknown as PretrainState;
   }

@@ -82,6 +82,9 @@ export const PretrainRecipe = z
      */
     gradient_accumulation: z.int().positive().default(1024),
 
+    /** Standard deviation of fresh weights. Unpublished: 0.02 is GPT-2's; narrow models start faster with more. */
+    init_std: z.number().positive().default(0.02),
+
     /** Updates. At most one of `steps`, `tokens` and `minutes` is given. */
     steps: z.int().positive().optional(),
     /** Tokens to train on; 2.0T (Table 1) when none of the three is given. */

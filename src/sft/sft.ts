@@ -14,6 +14,7 @@ import type { LlamaWeights, OwnedWeights } from "../model/weights.ts";
 import {
   latestCheckpoint,
   loadCheckpointWeights,
+  pruneCheckpoints,
   readRunState,
   restoreOptimizer,
 } from "../train/checkpoint.ts";
@@ -74,10 +75,14 @@ export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<
   checkOptions(options);
   const resumed = latestCheckpoint(folder);
   const state = resumed === undefined ? undefined : sftState(resumed);
-  if (resumed !== undefined && state !== undefined)
+  if (resumed !== undefined && state !== undefined) {
     onEvent({ type: "resumed", step: state.step, checkpoint: resumed });
+    // A process that was killed between writing a checkpoint and deleting the oldest left one too many.
+    pruneCheckpoints(folder, options.keepCheckpoints);
+  }
   const batches = new EpochBatches(options, inputs);
-  if (resumed !== undefined && state !== undefined && state.step >= batches.steps) return resumed;
+  const isDone = state !== undefined && state.step >= batches.steps && state.owesValidation !== true;
+  if (resumed !== undefined && isDone) return resumed;
   using weights = loadCheckpointWeights(backend, resumed ?? model);
   using trainer = new Trainer(backend, weights, {
     ...options,
@@ -91,7 +96,8 @@ export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<
     keepCheckpoints: options.keepCheckpoints,
     weights,
     optimizer: trainer.state,
-    resumed,
+    // One that owes its validation is written again when that is made.
+    resumed: state?.owesValidation === true ? undefined : resumed,
     onSaved: (checkpoint, step) => onEvent({ type: "checkpoint", step, checkpoint }),
   });
   const run = new Run(options, inputs, { weights, trainer, batches, state, saver });
@@ -104,6 +110,8 @@ export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<
 interface SftState {
   readonly step: number;
   readonly updates: number;
+  /** The run was interrupted in the validation of its last step. */
+  readonly owesValidation?: boolean;
 }
 
 /** The steps' micro-batches, by step: epoch after epoch, each shuffled and packed anew. */
@@ -216,23 +224,27 @@ class Run {
     try {
       for await (const report of trainSteps(trainer, plan, signal)) {
         step = report.step;
-        this.#state = { step, updates: report.updates };
+        this.#state = { step, updates: report.updates, ...(step === steps ? { owesValidation: true } : {}) };
         this.#inputs.onEvent({ type: "step", ...report });
         if (isDue(step, sampleEvery)) await this.#inputs.sample?.(this.#parts.weights, step);
-        if (step === steps || isDue(step, validationEvery)) await this.#validate(step, signal);
-        if (step === steps || isDue(step, checkpointEvery)) this.#save();
+        if (step < steps && isDue(step, validationEvery)) await this.#validate(signal);
+        if (step < steps && isDue(step, checkpointEvery)) this.#save();
       }
+      if (this.#state.owesValidation === true) await this.#validate(signal);
     } catch (error) {
       if (signal?.aborted === true) this.#save();
       throw error;
     }
-    return this.#parts.saver.last ?? this.#save();
+    return this.#save();
   }
 
-  async #validate(step: number, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#inputs.heldOut.length === 0) return;
-    const loss = await this.#parts.trainer.evaluate(this.#parts.batches.heldOut(), signal);
-    this.#inputs.onEvent({ type: "validation", step, loss });
+  async #validate(signal: AbortSignal | undefined): Promise<void> {
+    const { owesValidation: _, ...state } = this.#state;
+    if (this.#inputs.heldOut.length > 0) {
+      const loss = await this.#parts.trainer.evaluate(this.#parts.batches.heldOut(), signal);
+      this.#inputs.onEvent({ type: "validation", step: state.step, loss });
+    }
+    this.#state = state;
   }
 
   #save(): string {

@@ -10,7 +10,7 @@
  * A directory is filled under another name and then renamed, so that it is whole or not there.
  */
 
-import { existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { chatTemplate } from "../dialog/llama2-chat.ts";
 import { ConfigError, FormatError } from "../errors/errors.ts";
@@ -20,6 +20,7 @@ import {
   writeFileAtomically,
 } from "../formats/atomic-file.ts";
 import { openFile } from "../formats/file-source.ts";
+import { isJsonObject, readJsonFile } from "../formats/json.ts";
 import { writeSentencePiece } from "../formats/sentencepiece.ts";
 import { readSafetensors } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
@@ -31,6 +32,7 @@ import { writeHuggingFaceWeights } from "../model/save.ts";
 import type { LlamaWeights, OwnedWeights } from "../model/weights.ts";
 import type { AdamWState } from "../tensor/adamw.ts";
 import type { Backend } from "../tensor/backend.ts";
+import { sameShape, shapeText } from "../tensor/shape.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** What `run.json` holds: plain data of the stage that wrote it. */
@@ -67,7 +69,7 @@ export function loadCheckpointWeights(backend: Backend, directory: string): Owne
   return loadMasterWeights(backend, readModelFiles(directory));
 }
 
-/** Puts AdamW's moments back. @throws {FormatError} when the checkpoint has none for a weight. */
+/** Puts AdamW's moments back. @throws {FormatError} when the checkpoint has none for a weight, or of another shape. */
 export function restoreOptimizer(directory: string, optimizer: AdamWState): void {
   using source = openFile(join(directory, "training-state.safetensors"));
   const { tensors } = readSafetensors(source);
@@ -76,6 +78,12 @@ export function restoreOptimizer(directory: string, optimizer: AdamWState): void
       const info = tensors.get(`${part}.${name}`);
       if (info === undefined)
         throw new FormatError(`the tensor ${part}.${name} is missing`, { file: source.path });
+      if (!sameShape(info.shape, tensor.shape)) {
+        throw new FormatError(
+          `${part}.${name} has shape ${shapeText(info.shape)} where the weight has ${shapeText(tensor.shape)}`,
+          { file: source.path, offset: info.offset },
+        );
+      }
       tensor.write(readTensorAsF32(source, info));
     }
   }
@@ -83,10 +91,8 @@ export function restoreOptimizer(directory: string, optimizer: AdamWState): void
 
 export function readRunState(directory: string): RunState {
   const file = join(directory, "run.json");
-  const parsed: unknown = JSON.parse(readFileSync(file, "utf8"));
-  if (typeof parsed === "object" && parsed !== null && "step" in parsed && typeof parsed.step === "number") {
-    return parsed as RunState;
-  }
+  const parsed = readJsonFile(file);
+  if (isJsonObject(parsed) && typeof parsed["step"] === "number") return parsed as unknown as RunState;
   throw new FormatError("there is no step in it", { file });
 }
 

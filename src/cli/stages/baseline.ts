@@ -1,10 +1,11 @@
 /** The n-gram model that a trained model is measured against, on the same tokens. */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { TokenShards } from "../../corpus/shards.ts";
 import { trainNgram } from "../../evaluate/ngram.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { readJsonFile } from "../../formats/json.ts";
 import { bitsPerByte } from "../../train/validation.ts";
 import { Progress } from "../progress.ts";
 import type { PreparedCorpus } from "./corpus.ts";
@@ -27,7 +28,7 @@ export async function ngramBaseline(
   const { train, validation, tokenizer } = corpus;
   if (validation === undefined || train.tokens > mostTokens) return undefined;
   const file = join(folder, "baseline.json");
-  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as Baseline;
+  if (existsSync(file)) return readJsonFile(file) as unknown as Baseline;
   context.signal.throwIfAborted();
   const order = 5;
   using progress = new Progress({ label: "5-gram baseline", total: 100, unit: "%", stream: context.stderr });

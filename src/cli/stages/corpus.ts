@@ -1,12 +1,13 @@
 /** From sources to a folder of token shards with their tokenizer: what `cria pretrain` reads. */
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { defaultCache } from "../../corpus/npm-package.ts";
 import { gatherDocuments, type CorpusSummary } from "../../corpus/prepare.ts";
 import type { Document } from "../../corpus/document.ts";
 import { openShards, writeShards, type SplitName, type TokenShards } from "../../corpus/shards.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { readJsonFile } from "../../formats/json.ts";
 import type { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { createTokenizer, type Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { trainWithProgress, writeTokenizer } from "../commands/tokenizer.ts";
@@ -88,7 +89,7 @@ const summaryFile = "corpus.json";
 
 function readSummary(folder: string): CorpusSummary | undefined {
   const file = join(folder, summaryFile);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as CorpusSummary) : undefined;
+  return existsSync(file) ? (readJsonFile(file) as unknown as CorpusSummary) : undefined;
 }
 
 async function gather(

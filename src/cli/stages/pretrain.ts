@@ -1,8 +1,9 @@
 /** Pretraining as a stage of a run: plan, train with a progress bar, measure, sample. */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { readJsonFile } from "../../formats/json.ts";
 import type { LlamaConfig } from "../../model/config.ts";
 import { pretrain, stepsInTime, type PretrainEvent, type PretrainOptions } from "../../pretrain/pretrain.ts";
 import { batchTokens, modelConfigOf, trainingLength, type PretrainRecipe } from "../../pretrain/recipe.ts";
@@ -91,7 +92,7 @@ async function planned(
   if (length.by === "steps") return options(length.steps);
   const file = join(place.folder, "plan.json");
   if (existsSync(file)) {
-    const plan = JSON.parse(readFileSync(file, "utf8")) as { steps?: unknown };
+    const plan = readJsonFile(file) as { steps?: unknown };
     return options(positiveInteger(plan.steps, `steps in ${file}`));
   }
   place.context.stderr.write(`Measuring how many steps fit into ${length.minutes} minutes\n`);
@@ -123,6 +124,7 @@ function optionsOf(
     weightDecay: recipe.weight_decay,
     gradClip: recipe.grad_clip,
     precision: precisionOf(recipe, backend),
+    initStd: recipe.init_std,
     seed: recipe.seed,
     validationEvery: recipe.validation_every,
     checkpointEvery: recipe.checkpoint_every,
