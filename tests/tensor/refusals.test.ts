@@ -1,0 +1,163 @@
+/** What tensor/ refuses before ggml sees it: ggml would end the process, or read past the end. */
+
+import { expect, test } from "vitest";
+import { openBackend } from "../../src/tensor/backend.ts";
+import { backward } from "../../src/tensor/backward.ts";
+import { cachedAttention } from "../../src/tensor/flash-attention.ts";
+import { Graph } from "../../src/tensor/graph.ts";
+import { createTargets, crossEntropy, writeTargets } from "../../src/tensor/loss.ts";
+import { matmul } from "../../src/tensor/matmul.ts";
+import {
+  add,
+  mulGain,
+  mulScalar,
+  permute,
+  reshape,
+  rows,
+  setRows,
+  slice,
+  softmax,
+  swiglu,
+} from "../../src/tensor/ops.ts";
+import { rope } from "../../src/tensor/rope.ts";
+import { createStorage } from "../../src/tensor/storage.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+
+type Refusal = (g: Graph, input: (shape: readonly number[]) => Tensor) => unknown;
+
+const i32 = (g: Graph, length: number, limit: number): Tensor => g.input([length], { dtype: "i32", limit });
+
+const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
+  [
+    "matmul: [2, 16, 64] x [32, 60]: inner dims 64 and 60 differ",
+    (g, x) => matmul(g, x([2, 16, 64]), x([32, 60])),
+  ],
+  [
+    "matmul: [2, 16, 64] x [3, 8, 64]: leading dims differ",
+    (g, x) => matmul(g, x([2, 16, 64]), x([3, 8, 64])),
+  ],
+  ["matmul: [64] x [32, 64]: both need at least two dims", (g, x) => matmul(g, x([64]), x([32, 64]))],
+  ["add: [2, 3] x [3, 2]: the shapes differ", (g, x) => add(g, x([2, 3]), x([3, 2]))],
+  ["swiglu: [4] x [5]: the shapes differ", (g, x) => swiglu(g, x([4]), x([5]))],
+  ["add: [4] is i32, not f32", (g, x) => add(g, x([4]), i32(g, 4, 9))],
+  [
+    "mulGain: [2, 3] x [2]: the gain is not one number for each of the last dimension",
+    (g, x) => mulGain(g, x([2, 3]), x([2])),
+  ],
+  ["mulScalar: [2, 3] x [2]: the factor is not one number", (g, x) => mulScalar(g, x([2, 3]), x([2]))],
+  [
+    "softmax: [1, 2, 4, 4] x [4, 4]: the mask (f32) is not f16 [queries, keys]",
+    (g, x) => softmax(g, x([1, 2, 4, 4]), x([4, 4]), 1),
+  ],
+  [
+    "rows: [8, 4] x [3]: indices may reach 9, past the table's rows",
+    (g, x) => rows(g, x([8, 4]), i32(g, 3, 9)),
+  ],
+  [
+    "rows: [8, 4] x [3]: indices may reach 0, past the table's rows",
+    (g, x) => rows(g, x([8, 4]), i32(g, 3, 0)),
+  ],
+  [
+    "setRows: [8, 4] x [3, 5]: wants a table [rows, dim], f32 [n, dim] and i64 indices [n]",
+    (g, x) => setRows(g, x([8, 4]), x([3, 5]), g.input([3], { dtype: "i64", limit: 8 })),
+  ],
+  ["reshape: [2, 3] x [4]: the counts of elements differ", (g, x) => reshape(g, x([2, 3]), [4])],
+  ["permute: (0, 0) is no order of the dimensions of [2, 3]", (g, x) => permute(g, x([2, 3]), [0, 0])],
+  ["slice: rows 1 to 4 lie outside [3, 2]", (g, x) => slice(g, x([3, 2]), 1, 3)],
+  [
+    "rope: [1, 5, 2, 3] x [5]: wants f32 [batch, seq, heads, headDim] with an even headDim",
+    (g, x) => rope(g, x([1, 5, 2, 3]), i32(g, 5, 0), 1e4),
+  ],
+  [
+    "rope: [1, 5, 2, 4] x [4]: wants one i32 position for each of seq",
+    (g, x) => rope(g, x([1, 5, 2, 4]), i32(g, 4, 0), 1e4),
+  ],
+  [
+    "cachedAttention: [1, 2, 3, 8] x [16, 16]: the heads do not divide",
+    (g, x) =>
+      cachedAttention(g, {
+        q: x([1, 2, 3, 8]),
+        keys: x([16, 16]),
+        values: x([16, 16]),
+        mask: g.input([2, 16], { dtype: "f16" }),
+      }),
+  ],
+  [
+    "crossEntropy: [4, 8] x [10, 7]: wants [tokens, dim] and [vocab, dim]",
+    (g, x) => crossEntropy(g, { x: x([4, 8]), head: x([10, 7]), targets: createTargets(g, 4, 10) }),
+  ],
+  [
+    "crossEntropy: [4, 8] x [10, 8]: the targets were made for other sizes",
+    (g, x) => crossEntropy(g, { x: x([4, 8]), head: x([10, 8]), targets: createTargets(g, 5, 10) }),
+  ],
+  ["backward: the loss is not one number", (g, x) => backward(g, x([2]), () => {})],
+  ["input: [0, 2] is not a shape of one to four positive sizes", (_, x) => x([0, 2])],
+  ["input: [1, 1, 1, 1, 1] is not a shape of one to four positive sizes", (_, x) => x([1, 1, 1, 1, 1])],
+  ["input: [1.5] is not a shape of one to four positive sizes", (_, x) => x([1.5])],
+];
+
+test.each(refusals)("%s", (message, refused) => {
+  using backend = openBackend({ threads: 1 });
+  using g = new Graph("refused", backend);
+  expect(() => refused(g, (shape) => g.input(shape))).toThrow(message);
+});
+
+test("uploads of another count, type or range are refused", () => {
+  using backend = openBackend({ threads: 1 });
+  using g = new Graph("uploads", backend);
+  const [x, ids, targets] = [g.input([2, 3]), i32(g, 3, 5), createTargets(g, 2, 7)];
+  g.output(add(g, x, x));
+  g.allocate();
+  expect(() => x.write(new Float32Array(5))).toThrow(
+    "write: 5 elements in a Float32Array do not fit a tensor of f32 [2, 3]",
+  );
+  expect(() => x.write(new Int32Array(6))).toThrow(
+    "write: 6 elements in a Int32Array do not fit a tensor of f32 [2, 3]",
+  );
+  expect(() => x.writeBytes(new Uint8Array(8), 20)).toThrow(
+    "write: bytes 20 to 28 lie outside a tensor of 24 bytes",
+  );
+  expect(() => ids.write(Int32Array.of(0, 5, 1))).toThrow("an index lies outside [0, 5)");
+  expect(() => ids.write(Int32Array.of(0, -1, 1))).toThrow("an index lies outside [0, 5)");
+  expect(() => writeTargets(targets, Int32Array.of(0, 7), new Float32Array(2))).toThrow(
+    "target 7 at position 1 lies outside the vocabulary of 7",
+  );
+});
+
+test("a graph does not run before it has its memory, and says when it is full", async () => {
+  using backend = openBackend({ threads: 1 });
+  using g = new Graph("small", backend, { capacity: 2 });
+  const x = g.input([2]);
+  await expect(g.compute()).rejects.toThrow('graph "small" runs before it is allocated');
+  expect(() => add(g, add(g, add(g, x, x), x), x)).toThrow('arena "small" is full: it holds 2 tensors');
+});
+
+test("memory that was freed is not read", async () => {
+  using backend = openBackend({ threads: 1 });
+  const storage = createStorage("weights", backend, { w: { shape: [4] } });
+  const { w } = storage.tensors;
+  storage[Symbol.dispose]();
+  storage[Symbol.dispose]();
+  expect(() => w.read()).toThrow('tensor [4] lies in arena "weights", which was freed');
+  const graph = new Graph("gone", backend);
+  const x = graph.input([4]);
+  graph.output(add(graph, x, x));
+  graph.allocate();
+  graph[Symbol.dispose]();
+  expect(() => x.read()).toThrow("which was freed");
+  expect(() => graph.input([4])).toThrow('arena "gone inputs" was freed');
+  await expect(graph.compute()).rejects.toThrow("runs before it is allocated");
+});
+
+test("a graph that is disposed while it runs frees its memory when it is done", async () => {
+  using backend = openBackend({ threads: 2 });
+  const graph = new Graph("busy", backend);
+  const [x, w] = [graph.input([512, 512]), graph.input([512, 512])];
+  graph.output(matmul(graph, x, w));
+  graph.allocate();
+  const run = graph.compute();
+  graph[Symbol.dispose]();
+  await run;
+  // The memory is freed on the next turn of the promise queue; tests/setup.ts then finds nothing alive.
+  await new Promise((resolve) => setImmediate(resolve));
+});
