@@ -9,9 +9,10 @@
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
+import { makeDirectory } from "../formats/make-directory.ts";
 import { extract } from "tar";
 import { ConfigError, CriaError, FormatError } from "../errors/errors.ts";
 import { writeDirectoryAtomically } from "../formats/atomic-file.ts";
@@ -29,7 +30,7 @@ export async function fetchNpmPackage(spec: string, cache: string, signal?: Abor
   const directory = join(cache, "npm", spec.replaceAll("/", "+"));
   if (existsSync(directory)) return directory;
 
-  mkdirSync(dirname(directory), { recursive: true });
+  makeDirectory(dirname(directory));
   const download = mkdtempSync(join(tmpdir(), "cria-npm-"));
   try {
     const stated = await runNpm(["view", spec, "dist.integrity", "--json"], spec, signal);

@@ -4,8 +4,9 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../formats/make-directory.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { writeFileAtomically } from "../formats/atomic-file.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -43,7 +44,7 @@ export class ShardWriter {
     this.#tokenizer = tokenizer;
     this.#maxShardTokens = maxShardTokens;
     this.#open = openShard(tokenizer);
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     this.#earlier = readJournal(this.#journal, this.#setting);
     // From here on the directory need not hold what an old index says.
     rmSync(join(directory, indexFileName(name)), { force: true });

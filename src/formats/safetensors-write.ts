@@ -6,8 +6,9 @@
  * comes first, and each tensor starts at a multiple of 64 or of its own size's largest power of two.
  */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "./make-directory.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { writeAtomically, writeBytes, writeFileAtomically } from "./atomic-file.ts";
 import { maxHeaderBytes } from "./safetensors.ts";
@@ -50,7 +51,7 @@ export function writeSafetensorsSharded(
     });
   }
   requireDistinctNames(tensors);
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory);
   const shards = intoShards(tensors, maxShardBytes);
   const weightMap: [string, string][] = [];
   for (const [i, shard] of shards.entries()) {

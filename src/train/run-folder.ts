@@ -19,7 +19,6 @@ import {
   copyFileSync,
   existsSync,
   linkSync,
-  mkdirSync,
   readFileSync,
   readdirSync,
   renameSync,
@@ -29,7 +28,9 @@ import {
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { makeDirectory } from "../formats/make-directory.ts";
 import { ConfigError } from "../errors/errors.ts";
+import { removeStaleTemporaries } from "../formats/atomic-file.ts";
 import { readRecipeRecord, writeRecipe, type RecipeRecord } from "./recipe-file.ts";
 
 export interface RunFolder extends Disposable {
@@ -67,12 +68,13 @@ export function openRunFolder({ out, name, recipe, mayDiffer = [] }: RunFolderOp
   const path = join(out, name);
   const file = (part: string): string => join(path, part);
   refuseForeignFolder(path);
-  mkdirSync(path, { recursive: true });
+  makeDirectory(path);
   const unlock = lock(path);
   try {
     if (existsSync(file("recipe.yaml"))) refuseOtherRecipe(path, { recipe, mayDiffer });
+    clearLeftovers(path);
     writeRecipe(file("recipe.yaml"), recipe);
-    for (const part of ["checkpoints", "samples"]) mkdirSync(file(part), { recursive: true });
+    for (const part of ["checkpoints", "samples"]) makeDirectory(file(part));
   } catch (error) {
     unlock();
     throw error;
@@ -98,11 +100,18 @@ function refuseForeignFolder(path: string): void {
   if (!existsSync(path)) return;
   const names = readdirSync(path);
   if (names.includes("recipe.yaml")) return;
-  const foreign = names.find((name) => !name.startsWith(LOCK) && !/^\.?recipe\.yaml/.test(name));
+  const foreign = names.find((name) => !name.startsWith(LOCK) && !/^\.tmp-.+-recipe\.yaml$/.test(name));
   if (foreign === undefined) return;
   throw new ConfigError(`${path} is not a run's folder: it holds ${foreign} and no recipe.yaml`, {
     mend: "Choose another --name.",
   });
+}
+
+/** What killed writers left, in all of the run's folders: the lock says that nobody writes here now. */
+function clearLeftovers(folder: string): void {
+  removeStaleTemporaries(folder);
+  for (const entry of readdirSync(folder, { withFileTypes: true }))
+    if (entry.isDirectory()) clearLeftovers(join(folder, entry.name));
 }
 
 function refuseOtherRecipe(

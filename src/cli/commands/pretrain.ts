@@ -1,7 +1,7 @@
 /** `cria pretrain RECIPE`: from text to a base model. */
 
-import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { makeDirectory } from "../../formats/make-directory.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
@@ -47,7 +47,7 @@ export const pretrainCommand = defineCommand({
     const data = recipe.data ?? join(folder.path, "data");
     using corpus = recipe.data === undefined ? await openCorpus(recipe, data, context) : openPrepared(data);
     const stageFolder = join(folder.path, "pretrain");
-    mkdirSync(stageFolder, { recursive: true });
+    makeDirectory(stageFolder);
     const baseline = await ngramBaseline(corpus, stageFolder, context);
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
     const outcome = await pretrainStage(recipe, corpus, paths, context);

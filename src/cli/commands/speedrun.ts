@@ -1,7 +1,7 @@
 /** `cria speedrun`: from raw text to a chat, in one command. */
 
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../../formats/make-directory.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { readDialogs } from "../../dialog/readers.ts";
 import { saveCheckpoint, loadCheckpointWeights, readRunState } from "../../train/checkpoint.ts";
@@ -80,7 +80,7 @@ async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: Com
       checkpoints: join(folder.checkpoints, stage),
       samples: folder.samples,
     };
-    for (const path of Object.values(paths)) mkdirSync(path, { recursive: true });
+    for (const path of Object.values(paths)) makeDirectory(path);
     return paths;
   };
   using corpus = await openCorpus(recipe.pretrain, join(folder.path, "data"), context);

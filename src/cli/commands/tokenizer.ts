@@ -1,7 +1,8 @@
 /** `cria tokenizer train | encode | decode`. */
 
-import { mkdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "../../formats/make-directory.ts";
 import { defaultCache } from "../../corpus/npm-package.ts";
 import { readSource } from "../../corpus/sources.ts";
 import { ConfigError } from "../../errors/errors.ts";
@@ -57,7 +58,7 @@ export const tokenizerTrain = defineCommand({
   ],
   async run({ input, out, coverage, "vocab-size": vocabSize }, { stdout, stderr }) {
     // Made before minutes are spent on training.
-    mkdirSync(dirname(out), { recursive: true });
+    makeDirectory(dirname(out));
     const texts: string[] = [];
     let bytes = 0;
     for (const from of input) {

@@ -1,7 +1,8 @@
 /** From sources to a folder of token shards with their tokenizer: what `cria pretrain` reads. */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../../formats/make-directory.ts";
 import { defaultCache } from "../../corpus/npm-package.ts";
 import { gatherDocuments, type CorpusSummary } from "../../corpus/prepare.ts";
 import type { Document } from "../../corpus/document.ts";
@@ -43,7 +44,7 @@ export async function prepareCorpus(
   const { train, validation, summary } = await gather(recipe, context);
   context.signal.throwIfAborted();
   const tokenizer = given ?? trainedTokenizer(recipe.tokenizer, train, context.stderr);
-  mkdirSync(folder, { recursive: true });
+  makeDirectory(folder);
   writeTokenizer(join(folder, "tokenizer.model"), tokenizer.model);
   context.signal.throwIfAborted();
   await encode("train", train, { folder, tokenizer, context });
