@@ -21,6 +21,8 @@ test("where the working directory was deleted, it returns", () => {
   const script = `
     import { rmSync } from "node:fs";
     process.chdir(${JSON.stringify(folder)});
+    // As in any command that has looked at its folder before.
+    process.cwd();
     rmSync(${JSON.stringify(folder)}, { recursive: true });
     const { makeDirectory } = await import(${JSON.stringify(new URL("../../src/formats/make-directory.ts", import.meta.url).href)});
     makeDirectory("a/b");
