@@ -20,11 +20,11 @@ test("where the working directory was deleted, it returns", () => {
   const folder = mkdtempSync(join(tmpdir(), "cria-make-"));
   const script = `
     import { rmSync } from "node:fs";
+    import { makeDirectory } from ${JSON.stringify(new URL("../../src/formats/make-directory.ts", import.meta.url).href)};
     process.chdir(${JSON.stringify(folder)});
     // As in any command that has looked at its folder before.
     process.cwd();
     rmSync(${JSON.stringify(folder)}, { recursive: true });
-    const { makeDirectory } = await import(${JSON.stringify(new URL("../../src/formats/make-directory.ts", import.meta.url).href)});
     makeDirectory("a/b");
     console.log("returned");
   `;
