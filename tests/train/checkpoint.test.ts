@@ -19,6 +19,7 @@ import {
   restoreOptimizer,
   saveCheckpoint,
 } from "../../src/train/checkpoint.ts";
+import { openRunFolder } from "../../src/train/run-folder.ts";
 import { createSaver } from "../../src/train/saver.ts";
 import { Trainer } from "../../src/train/step.ts";
 import { openBackend, type Backend } from "../../src/tensor/backend.ts";
@@ -179,5 +180,37 @@ describe("a saver", () => {
     expect(saved).toEqual([1, 2]);
     expect(saver.last).toBe(join(folder, "step-00000002"));
     expect(readdirSync(folder)).toEqual(["step-00000002"]);
+  });
+});
+
+describe("a run's folder in which a process was killed", () => {
+  // Process 1073741824 is none on any system.
+  const temporary = (name: string): string => `.tmp-1073741824-00000000-00000000-${name}`;
+
+  test("while it wrote its recipe is a run's folder, and not a foreign one", () => {
+    mkdirSync(join(folder, "run"));
+    writeFileSync(join(folder, "run", temporary("recipe.yaml")), "lr: 0.0");
+    using run = openRunFolder({ out: folder, name: "run", recipe: { lr: 0.001 } });
+    expect(readdirSync(run.path).toSorted()).toEqual(["checkpoints", "lock", "recipe.yaml", "samples"]);
+  });
+
+  test("is cleared of what was half written, wherever it lies", () => {
+    openRunFolder({ out: folder, name: "run", recipe: {} })[Symbol.dispose]();
+    mkdirSync(join(folder, "run", "samples", "deep"));
+    for (const place of [".", "samples", "samples/deep"]) {
+      writeFileSync(join(folder, "run", place, temporary("half.txt")), "half");
+      writeFileSync(join(folder, "run", place, "whole.txt"), "whole");
+    }
+    using run = openRunFolder({ out: folder, name: "run", recipe: {} });
+    expect(readdirSync(run.path, { recursive: true }).toSorted()).toEqual([
+      "checkpoints",
+      "lock",
+      "recipe.yaml",
+      "samples",
+      "samples/deep",
+      "samples/deep/whole.txt",
+      "samples/whole.txt",
+      "whole.txt",
+    ]);
   });
 });

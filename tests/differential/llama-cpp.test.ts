@@ -1,0 +1,175 @@
+import { getLlama, LlamaLogLevel, type Llama, type Token } from "node-llama-cpp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Decoder } from "../../src/model/decoder.ts";
+import { ggufTokenizerValues } from "../../src/model/gguf-tokenizer.ts";
+import { openWeights, readModelFiles } from "../../src/model/load.ts";
+import { writeGgufModel, type StoredType } from "../../src/model/save.ts";
+import { openBackend, type Backend } from "../../src/tensor/backend.ts";
+import { tokenizerOfModel } from "../../src/tokenizer/open.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { openWorkspace } from "../formats/workspace.ts";
+import { describeWithSharedData, sharedFile } from "../shared.ts";
+import { randomTokens, relativeDifference, tinyConfig, tinyWeights } from "../tiny-model.ts";
+import { fable, references } from "../tokenizer/fable.ts";
+
+/** Two threads wait for each other in every node: on a busy machine that costs a tiny model far more than it saves. */
+const threads = 1;
+
+/** node-llama-cpp's prebuilt binding, or why it does not load here. It must neither download nor compile. */
+const binding: Llama | string = await getLlama({
+  build: "never",
+  skipDownload: true,
+  gpu: false,
+  maxThreads: threads,
+  logLevel: LlamaLogLevel.disabled,
+}).catch((error: unknown) => String(error));
+
+/**
+ * The two build the same graph from the same kernels, so in the same batches every product sums in the same order.
+ * What may differ is which rows a layer computes at once, and so which kernel a product takes: f32 sums of up to
+ * 64 products, in two layers, with rounding 2⁻²⁴ each.
+ */
+const tolerance = 64 * 2 ** -24;
+
+afterAll(async () => {
+  if (typeof binding !== "string") await binding.dispose();
+});
+
+interface Reading {
+  /** Each batch is read at once. */
+  readonly batches: readonly Int32Array[];
+  readonly contextTokens: number;
+}
+
+/** Logits after each batch, by llama.cpp; its keys and values are f16. */
+async function theirLogits(path: string, { batches, contextTokens }: Reading): Promise<Float32Array[]> {
+  const model = await (binding as Llama).loadModel({ modelPath: path, gpuLayers: 0 });
+  const context = await model.createContext({
+    contextSize: contextTokens,
+    batchSize: contextTokens,
+    threads,
+    flashAttention: true,
+  });
+  try {
+    const sequence = context.getSequence();
+    const all: Float32Array[] = [];
+    for (const batch of batches) {
+      const tokens = Array.from(batch, (id) => id as Token);
+      const last = tokens.pop()!;
+      const items = await sequence.controlledEvaluate([
+        ...tokens,
+        [last, { generateNext: { logits: true } }],
+      ]);
+      const logits = [...items.at(-1)!.next.logits!].sort(([a], [b]) => a - b);
+      all.push(Float32Array.from(logits, ([, logit]) => logit));
+    }
+    return all;
+  } finally {
+    await context.dispose();
+    await model.dispose();
+  }
+}
+
+async function ourLogits(
+  backend: Backend,
+  path: string,
+  { batches, contextTokens }: Reading,
+): Promise<Float32Array[]> {
+  using weights = openWeights(backend, readModelFiles(path));
+  using decoder = new Decoder(backend, weights, { contextTokens, cacheType: "f16" });
+  const all: Float32Array[] = [];
+  for (const batch of batches) all.push(await decoder.read(batch));
+  return all;
+}
+
+async function expectSameLogits(path: string, reading: Reading): Promise<void> {
+  using backend = openBackend({ threads });
+  const theirs = await theirLogits(path, reading);
+  const ours = await ourLogits(backend, path, reading);
+  for (const [i, logits] of ours.entries()) {
+    expect(logits).toHaveLength(theirs[i]!.length);
+    expect(relativeDifference(logits, theirs[i]!)).toBeLessThan(tolerance);
+  }
+}
+
+async function expectSameTokens(path: string, tokenizer: Tokenizer, texts: readonly string[]): Promise<void> {
+  const model = await (binding as Llama).loadModel({ modelPath: path, gpuLayers: 0, vocabOnly: true });
+  try {
+    expect([model.tokens.bos, model.tokens.eos, model.tokens.shouldPrependBosToken]).toEqual([
+      tokenizer.bosId,
+      tokenizer.eosId,
+      true,
+    ]);
+    for (const text of texts) {
+      expect({ text, ids: model.tokenize(text) }).toEqual({ text, ids: [...tokenizer.encode(text)] });
+    }
+  } finally {
+    await model.dispose();
+  }
+}
+
+const title = "llama.cpp";
+describe.skipIf(typeof binding === "string")(
+  typeof binding === "string" ? `${title} (skipped: node-llama-cpp does not load: ${binding})` : title,
+  () => {
+    const tokenizer = fable();
+    const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize };
+    let workspace: ReturnType<typeof openWorkspace>;
+
+    beforeAll(() => {
+      workspace = openWorkspace();
+    });
+    afterAll(() => workspace[Symbol.dispose]());
+
+    function written(type: StoredType, vocabSize = config.vocabSize): string {
+      const path = workspace.file(`${type}-${vocabSize}.gguf`);
+      using backend = openBackend({ threads });
+      using weights = tinyWeights(backend, { ...config, vocabSize });
+      writeGgufModel(path, weights, ggufTokenizerValues(tokenizer, vocabSize), type);
+      return path;
+    }
+
+    test.each<StoredType>(["f32", "f16", "bf16"])(
+      "reads our %s file of a model with grouped queries and gives our logits, in prefill and in decoding",
+      async (type) => {
+        const ids = randomTokens(44, config.vocabSize, 5);
+        const batches = [ids.slice(0, 40), ...Array.from(ids.slice(40), (id) => Int32Array.of(id))];
+        await expectSameLogits(written(type), { batches, contextTokens: config.maxSeqLen });
+      },
+    );
+
+    test("splits text into our tokens by the vocabulary that we write", async () => {
+      const texts = references
+        .filter(({ model }) => model === "fable")
+        .flatMap(({ cases }) => cases.map(({ text }) => text));
+      expect(texts.length).toBeGreaterThan(10);
+      await expectSameTokens(written("f32"), tokenizer, texts);
+    });
+
+    test("reads a model whose vocabulary is larger than its tokenizer's", async () => {
+      const path = written("f32", config.vocabSize + 32);
+      const batches = [randomTokens(8, config.vocabSize + 32, 6)];
+      await expectSameLogits(path, { batches, contextTokens: config.maxSeqLen });
+      await expectSameTokens(path, tokenizer, ["The fox said: [PAD0] [PAD31]"]);
+    });
+
+    describeWithSharedData("with a file of its own converter", () => {
+      const path = sharedFile("weights/llama-2-tiny-random/llama-2-tiny-random.gguf");
+
+      test("gives the logits that we give", async () => {
+        const ids = randomTokens(24, 32_000, 9);
+        const batches = [ids.slice(0, 20), ...Array.from(ids.slice(20), (id) => Int32Array.of(id))];
+        await expectSameLogits(path, { batches, contextTokens: 256 });
+      });
+
+      test("splits text into our tokens", async () => {
+        const texts = [
+          "Once upon a time, there was a llama.",
+          "Grüße, 世界! 1234",
+          "  two  spaces\n\tand a tab",
+        ];
+        await expectSameTokens(path, tokenizerOfModel(path, 32_000), texts);
+      });
+    });
+  },
+);
