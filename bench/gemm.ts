@@ -2,8 +2,7 @@
  * How fast the device multiplies matrices of the training bench's shapes: the ceiling of what a step can reach.
  */
 
-import type { Backend } from "../src/tensor/backend.ts";
-import { openBackend } from "../src/tensor/backend.ts";
+import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
 import { measureGemm, measureMemory, type GemmSize } from "../src/tensor/measure.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
@@ -39,8 +38,8 @@ export async function gemmSpeed(backend: Backend, dtype: "f32" | "bf16"): Promis
   return { peak: Math.max(...Object.values(byShape)), mean: flops / seconds / 1e9, byShape };
 }
 
-export async function benchGemm(): Promise<BenchResult> {
-  using backend = openBackend();
+export async function benchGemm(options: BackendOptions): Promise<BenchResult> {
+  using backend = openBackend(options);
   const bf16 = await gemmSpeed(backend, "bf16");
   const f32 = await gemmSpeed(backend, "f32");
   const memory = await measureMemory(backend);

@@ -21,13 +21,13 @@ import { openWeights, readModelFiles } from "../src/model/load.ts";
 import { presetConfig } from "../src/model/presets.ts";
 import { writeGgufModel, type StoredType } from "../src/model/save.ts";
 import { createWeights } from "../src/model/weights.ts";
-import { openBackend, type Backend } from "../src/tensor/backend.ts";
+import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
 import { createTokenizer } from "../src/tokenizer/tokenizer.ts";
 import { trainTokenizer } from "../src/tokenizer/train.ts";
 import { median, rounded, type BenchResult } from "./result.ts";
 
-export async function benchInference(): Promise<BenchResult> {
-  using backend = openBackend();
+export async function benchInference(options: BackendOptions): Promise<BenchResult> {
+  using backend = openBackend(options);
   const llama = await getLlama({
     // The installed prebuilt binding or nothing: no download, no compiler.
     build: "never",
@@ -57,7 +57,7 @@ export async function benchInference(): Promise<BenchResult> {
 // --- internal ---
 
 const [promptTokens, decodedTokens, contextTokens] = [512, 64, 1024];
-const rounds = 7;
+const rounds = 5;
 
 interface BenchModel {
   readonly preset: string;

@@ -1,25 +1,33 @@
 /**
- * `npm run bench [-- gemm training inference tokenizer]`: a table for people and one line of JSON for each bench.
- * Nothing is asserted: the machine is shared, so trust the ratios, which are measured in turns.
+ * `npm run bench [-- gemm training inference tokenizer] [--threads n]`: a table for people and one line of JSON for
+ * each bench. Nothing is asserted: trust the ratios, which are measured in turns, and those of a busy machine only
+ * with one thread, since two wait for each other in every node.
  */
 
+import { parseArgs } from "node:util";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
 import { benchTokenizer } from "./tokenizer.ts";
 import { benchTraining } from "./training.ts";
+import type { BackendOptions } from "../src/tensor/backend.ts";
 import type { BenchResult } from "./result.ts";
 
-const benches: Readonly<Record<string, () => Promise<BenchResult>>> = {
+const benches: Readonly<Record<string, (options: BackendOptions) => Promise<BenchResult>>> = {
   gemm: benchGemm,
   training: benchTraining,
   inference: benchInference,
   tokenizer: benchTokenizer,
 };
 
-const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(benches);
+const { values, positionals } = parseArgs({
+  options: { threads: { type: "string" } },
+  allowPositionals: true,
+});
+const options: BackendOptions = values.threads === undefined ? {} : { threads: Number(values.threads) };
+const names = positionals.length > 0 ? positionals : Object.keys(benches);
 const unknown = names.find((name) => !Object.hasOwn(benches, name));
 if (unknown === undefined) {
-  for (const name of names) print(name, await benches[name]!());
+  for (const name of names) print(name, await benches[name]!(options));
 } else {
   console.error(`There is no bench "${unknown}". There are ${Object.keys(benches).join(", ")}.`);
   process.exitCode = 1;

@@ -11,14 +11,14 @@ import { createRandom } from "../src/corpus/random.ts";
 import { llamaConfig, parameterCount, type LlamaConfig } from "../src/model/config.ts";
 import { initialise } from "../src/model/initialise.ts";
 import { createWeights } from "../src/model/weights.ts";
-import { openBackend, type Backend } from "../src/tensor/backend.ts";
+import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
 import type { Precision } from "../src/tensor/graph.ts";
 import { Trainer, type MicroBatch } from "../src/train/step.ts";
 import { gemmSpeed } from "./gemm.ts";
 import { median, rounded, secondsOf, type BenchResult } from "./result.ts";
 
-export async function benchTraining(): Promise<BenchResult> {
-  using backend = openBackend();
+export async function benchTraining(options: BackendOptions): Promise<BenchResult> {
+  using backend = openBackend(options);
   const measured = [await trainingSpeed(backend, "bf16"), await trainingSpeed(backend, "f32")];
   const rows = measured.flatMap((speed): [string, string][] => [
     [`${speed.precision} step`, `${(1000 * speed.stepSeconds).toFixed(0)} ms, ${speed.steps} steps`],

@@ -2,13 +2,14 @@
  * What a file or folder holds, as plain data: a few facts, metadata and tensors. Only heads are read, never weights.
  */
 
-import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { openShards, type SplitName } from "../corpus/shards.ts";
-import { ConfigError, FormatError } from "../errors/errors.ts";
+import { ConfigError } from "../errors/errors.ts";
 import type { ByteSource } from "../formats/bytes.ts";
 import { openFile } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
+import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c, readLlama2cTokenizer } from "../formats/llama2c.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { readSentencePiece, type SentencePieceModel } from "../formats/sentencepiece.ts";
@@ -102,10 +103,10 @@ function ggufFile(source: ByteSource): Inspection {
 
 function modelFolder(path: string): Inspection {
   const file = join(path, "config.json");
-  const json = readJson(file);
+  const json = readJsonFile(file);
   const config = configFromHuggingFace(json, file);
   const state = join(path, "run.json");
-  const run = existsSync(state) ? (readJson(state) as Record<string, unknown>) : undefined;
+  const run = existsSync(state) ? (readJsonFile(state) as Record<string, unknown>) : undefined;
   const { tensors, metadata } = readSafetensorsDirectory(path);
   const names = ["tokenizer.model", "tokenizer.json"].filter((name) => existsSync(join(path, name)));
   return {
@@ -172,21 +173,28 @@ function shardFolder(path: string, found: readonly SplitName[]): Inspection {
 }
 
 function runFolder(path: string): Inspection {
-  const metrics = join(path, "metrics.jsonl");
+  // A run of several stages has a folder for each.
+  const stages = readdirSync(path).filter((name) => existsSync(join(path, name, "metrics.jsonl")));
+  const facts =
+    stages.length === 0
+      ? stageFacts(path, "")
+      : stages.toSorted().flatMap((stage) => stageFacts(path, stage));
+  return { kind: "run", facts, metadata: [], tensors: [] };
+}
+
+/** @param stage empty when the run is one stage. */
+function stageFacts(path: string, stage: string): Fact[] {
+  const metrics = join(path, stage, "metrics.jsonl");
   const records = existsSync(metrics) ? readMetrics(metrics) : [];
   const last = records.findLast(({ loss }) => loss !== undefined);
-  const folder = join(path, "checkpoints");
+  const folder = join(path, "checkpoints", stage);
   const checkpoints = existsSync(folder) ? readdirSync(folder).filter((name) => /^step-\d+$/.test(name)) : [];
-  return {
-    kind: "run",
-    facts: [
-      ["step", last?.step ?? 0],
-      ["loss", last?.loss ?? "none yet"],
-      ["checkpoints", checkpoints.length === 0 ? "none yet" : checkpoints.toSorted()],
-    ],
-    metadata: [],
-    tensors: [],
-  };
+  const prefix = stage === "" ? "" : `${stage} `;
+  return [
+    [`${prefix}step`, last?.step ?? 0],
+    [`${prefix}loss`, last?.loss ?? "none yet"],
+    [`${prefix}checkpoints`, checkpoints.length === 0 ? "none yet" : checkpoints.toSorted()],
+  ];
 }
 
 function indexOf(folder: string, split: SplitName): string {
@@ -195,12 +203,4 @@ function indexOf(folder: string, split: SplitName): string {
 
 function splitOfIndex(path: string): SplitName | undefined {
   return splits.find((split) => basename(path) === basename(indexOf("", split)));
-}
-
-function readJson(file: string): unknown {
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw new FormatError("this is not JSON", { file, cause });
-  }
 }

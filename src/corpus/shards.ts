@@ -13,7 +13,7 @@ import type { Document } from "./document.ts";
 import { indexFileName, readIndex, type ShardIndex, tokenBytes } from "./shard-index.ts";
 import { type DocumentTokenizer, ShardWriter, type WriteCounts } from "./shard-writer.ts";
 
-export type { ShardFile, ShardIndex } from "./shard-index.ts";
+export type { ShardIndex } from "./shard-index.ts";
 export type { DocumentTokenizer, WriteCounts } from "./shard-writer.ts";
 
 export type SplitName = "train" | "validation";

@@ -31,7 +31,7 @@ export interface FormatErrorDetails extends ErrorDetails {
   readonly offset?: number;
 }
 
-/** Bytes that are not what their format says: truncated, hostile, or of another version. */
+/** Bytes that are not what their format says: truncated, hostile, or of another version. Has a mend in any case. */
 export class FormatError extends CriaError {
   readonly file: string | undefined;
   readonly offset: number | undefined;
@@ -40,7 +40,10 @@ export class FormatError extends CriaError {
     const place = [details.file, details.offset === undefined ? undefined : `byte ${details.offset}`]
       .filter((part) => part !== undefined)
       .join(", ");
-    super(place === "" ? message : `${place}: ${message}`, details);
+    super(place === "" ? message : `${place}: ${message}`, {
+      mend: "The file is damaged, was cut short or is of another kind: fetch or copy it again.",
+      ...details,
+    });
     this.file = details.file;
     this.offset = details.offset;
   }

@@ -93,6 +93,14 @@ export function writeDirectoryAtomically(path: string, fill: (temporary: string)
   });
 }
 
+/** What the system's error of a write to `path` means to a user; undefined when it is none that is known. */
+export function unwritable(path: string, cause: unknown): ConfigError | undefined {
+  const reason = reasons[(cause as NodeJS.ErrnoException).code ?? ""];
+  if (reason === undefined) return undefined;
+  const [problem, mend] = reason;
+  return new ConfigError(`${path} cannot be written: ${problem}`, { mend, cause });
+}
+
 /**
  * Clears what writers that died left in a directory, and puts back the directories they had set aside.
  * Call it where only this machine writes: a writer on another one would look dead.
@@ -183,13 +191,10 @@ function withMend(path: string, temporary: string, steps: () => void): void {
   } catch (cause) {
     rmSync(temporary, { recursive: true, force: true });
     if (cause instanceof CriaError) throw cause;
-    const { code = "", path: culprit = path } = cause as NodeJS.ErrnoException;
-    const reason = reasons[code];
+    const { path: culprit = path } = cause as NodeJS.ErrnoException;
     // Another file's failure, inside the caller's `write` or `fill`, is not told as this one's.
     const isOwn = culprit === path || culprit === temporary || culprit.startsWith(temporary + sep);
-    if (reason === undefined || !isOwn) throw cause;
-    const [problem, mend] = reason;
-    throw new ConfigError(`${path} cannot be written: ${problem}`, { mend, cause });
+    throw (isOwn ? unwritable(path, cause) : undefined) ?? cause;
   }
 }
 
@@ -212,6 +217,7 @@ const reasons: Readonly<Record<string, readonly [problem: string, mend: string]>
   EACCES: noPermission,
   EPERM: noPermission,
   EROFS: ["that disk is read-only", "Choose another place."],
+  EEXIST: ["a file has that name", "Move the file away or choose another name."],
   EISDIR: ["a directory has that name", "Move the directory away or choose another name."],
   ENAMETOOLONG: ["the name is too long", "Choose a name of at most 200 bytes."],
 };

@@ -77,7 +77,8 @@ function nearestFile(path: string): string {
   const directory = dirname(path);
   try {
     const nearest = nearestName(basename(path), readdirSync(directory));
-    return nearest === undefined ? `There is no such name in ${directory}.` : `Did you mean ${nearest}?`;
+    const place = directory === "." ? "this directory" : directory;
+    return nearest === undefined ? `There is no such name in ${place}.` : `Did you mean ${nearest}?`;
   } catch {
     return `There is no directory ${directory} either: check the path.`;
   }

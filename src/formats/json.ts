@@ -22,12 +22,7 @@ export function parseJson(text: string, file: string, offset = 0): JsonValue {
   try {
     value = JSON.parse(text) as JsonValue;
   } catch (cause) {
-    throw new FormatError(`not JSON: ${(cause as Error).message}`, {
-      file,
-      offset,
-      cause,
-      mend: "The file is damaged, or was cut short: copy it anew.",
-    });
+    throw new FormatError(`not JSON: ${(cause as Error).message}`, { file, offset, cause });
   }
   const repeated = repeatedKey(text);
   if (repeated !== undefined) {

@@ -51,6 +51,7 @@ export function readModelFiles(path: string): ModelFiles {
         {
           file: info.file,
           offset: info.offset,
+          mend: "The weights and the configuration are of different models: fetch both again.",
         },
       );
     }

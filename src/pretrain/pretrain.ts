@@ -258,5 +258,6 @@ function pretrainState(checkpoint: string): PretrainState {
   }
   throw new FormatError("this is not the checkpoint of a pretraining run", {
     file: join(checkpoint, "run.json"),
+    mend: "Choose another --name.",
   });
 }

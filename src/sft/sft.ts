@@ -114,6 +114,11 @@ interface SftState {
   readonly owesValidation?: boolean;
 }
 
+/** Packed rows, and which of them have a token that counts: the others teach nothing and are left out. */
+interface Lessons extends PackedRows {
+  readonly counting: readonly number[];
+}
+
 /** The steps' micro-batches, by step: epoch after epoch, each shuffled and packed anew. */
 class EpochBatches {
   readonly steps: number;
@@ -121,61 +126,76 @@ class EpochBatches {
   readonly truncated: number;
   readonly #options: SftOptions;
   readonly #inputs: SftInputs;
-  readonly #stepsPerEpoch: number;
-  #packed: { epoch: number; rows: PackedRows } | undefined;
+  /** The first step of each epoch. */
+  readonly #starts: number[] = [];
+  #packed: { epoch: number; lessons: Lessons } | undefined;
 
   constructor(options: SftOptions, inputs: SftInputs) {
     this.#options = options;
     this.#inputs = inputs;
+    let steps = 0;
+    for (let epoch = 0; epoch < options.epochs; epoch += 1) {
+      this.#starts.push(steps);
+      steps += Math.ceil(this.#epoch(epoch).counting.length / options.batchSize);
+    }
+    this.steps = steps;
     const first = this.#epoch(0);
-    this.rows = first.rows;
+    this.rows = first.counting.length;
     this.truncated = first.truncated;
-    this.#stepsPerEpoch = Math.ceil(first.rows / options.batchSize);
-    this.steps = this.#stepsPerEpoch * options.epochs;
+    if (steps > 0) return;
+    throw new ConfigError(`no answer begins within the first ${options.seqLen} tokens of its dialog`, {
+      mend: "Set seq_len higher, or give shorter dialogs.",
+    });
   }
 
   /** @param step from 0 */
   of(step: number): MicroBatch[] {
-    const packed = this.#epoch(Math.floor(step / this.#stepsPerEpoch));
-    const from = (step % this.#stepsPerEpoch) * this.#options.batchSize;
-    return microBatches(packed, from, Math.min(packed.rows, from + this.#options.batchSize), this.#options);
+    const epoch = this.#starts.findLastIndex((start) => start <= step);
+    const lessons = this.#epoch(epoch);
+    const from = (step - this.#starts[epoch]!) * this.#options.batchSize;
+    const rows = lessons.counting.slice(from, from + this.#options.batchSize);
+    return microBatches(lessons, rows, this.#options.microBatchSize);
   }
 
+  /** None when nobody answers in them. */
   heldOut(): MicroBatch[] {
-    const packed = this.#pack(this.#inputs.heldOut, 0);
-    return microBatches(packed, 0, packed.rows, this.#options);
+    if (this.#inputs.heldOut.length === 0) return [];
+    const lessons = this.#pack(this.#inputs.heldOut, 0);
+    return microBatches(lessons, lessons.counting, this.#options.microBatchSize);
   }
 
-  #epoch(epoch: number): PackedRows {
+  #epoch(epoch: number): Lessons {
     if (this.#packed?.epoch !== epoch)
-      this.#packed = { epoch, rows: this.#pack(this.#inputs.examples, epoch) };
-    return this.#packed.rows;
+      this.#packed = { epoch, lessons: this.#pack(this.#inputs.examples, epoch) };
+    return this.#packed.lessons;
   }
 
-  #pack(examples: readonly Example[], epoch: number): PackedRows {
+  #pack(examples: readonly Example[], epoch: number): Lessons {
     const { seqLen, seed } = this.#options;
-    return packExamples(examples, { seqLen, seed, epoch, padId: this.#inputs.tokenizer.eosId });
+    const packed = packExamples(examples, { seqLen, seed, epoch, padId: this.#inputs.tokenizer.eosId });
+    const rows = Array.from({ length: packed.rows }, (_, row) => row);
+    const counts = (row: number): boolean =>
+      packed.weights.subarray(row * seqLen, (row + 1) * seqLen).some((weight) => weight !== 0);
+    return { ...packed, counting: rows.filter(counts) };
   }
 }
 
-/** Rows [from, to) in micro-batches; rows that are missing at the end count for nothing. */
-function microBatches(
-  packed: PackedRows,
-  from: number,
-  to: number,
-  { microBatchSize, seqLen }: SftOptions,
-): MicroBatch[] {
+/** Rows in micro-batches; rows that are missing at the end count for nothing. */
+function microBatches(packed: PackedRows, rows: readonly number[], size: number): MicroBatch[] {
+  const { seqLen } = packed;
   const batches: MicroBatch[] = [];
-  for (let row = from; row < to; row += microBatchSize) {
-    const [start, end] = [row * seqLen, Math.min(to, row + microBatchSize) * seqLen];
+  for (let first = 0; first < rows.length; first += size) {
     const batch = {
-      tokens: new Int32Array(microBatchSize * seqLen),
-      targets: new Int32Array(microBatchSize * seqLen),
-      weights: new Float32Array(microBatchSize * seqLen),
+      tokens: new Int32Array(size * seqLen),
+      targets: new Int32Array(size * seqLen),
+      weights: new Float32Array(size * seqLen),
     };
-    batch.tokens.set(packed.tokens.subarray(start, end));
-    batch.targets.set(packed.targets.subarray(start, end));
-    batch.weights.set(packed.weights.subarray(start, end));
+    for (const [place, row] of rows.slice(first, first + size).entries()) {
+      const [start, end] = [row * seqLen, (row + 1) * seqLen];
+      batch.tokens.set(packed.tokens.subarray(start, end), place * seqLen);
+      batch.targets.set(packed.targets.subarray(start, end), place * seqLen);
+      batch.weights.set(packed.weights.subarray(start, end), place * seqLen);
+    }
     batches.push(batch);
   }
   return batches;
@@ -240,8 +260,9 @@ class Run {
 
   async #validate(signal: AbortSignal | undefined): Promise<void> {
     const { owesValidation: _, ...state } = this.#state;
-    if (this.#inputs.heldOut.length > 0) {
-      const loss = await this.#parts.trainer.evaluate(this.#parts.batches.heldOut(), signal);
+    const heldOut = this.#parts.batches.heldOut();
+    if (heldOut.length > 0) {
+      const loss = await this.#parts.trainer.evaluate(heldOut, signal);
       this.#inputs.onEvent({ type: "validation", step: state.step, loss });
     }
     this.#state = state;
@@ -274,5 +295,6 @@ function sftState(checkpoint: string): SftState {
   if (state["stage"] === "sft" && typeof state["updates"] === "number") return state as unknown as SftState;
   throw new FormatError("this is not the checkpoint of a fine-tuning run", {
     file: join(checkpoint, "run.json"),
+    mend: "Choose another --name.",
   });
 }

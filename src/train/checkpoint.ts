@@ -81,7 +81,7 @@ export function restoreOptimizer(directory: string, optimizer: AdamWState): void
       if (!sameShape(info.shape, tensor.shape)) {
         throw new FormatError(
           `${part}.${name} has shape ${shapeText(info.shape)} where the weight has ${shapeText(tensor.shape)}`,
-          { file: source.path, offset: info.offset },
+          { file: source.path, offset: info.offset, mend: "Start afresh under another --name." },
         );
       }
       tensor.write(readTensorAsF32(source, info));

@@ -7,6 +7,7 @@
 
 import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { ConfigError, FormatError } from "../errors/errors.ts";
+import { unwritable } from "../formats/atomic-file.ts";
 
 interface TrainingMetrics {
   /** Updates so far. */
@@ -44,12 +45,17 @@ export class MetricsLog implements Disposable {
     ftruncateSync(this.#fd, keep);
   }
 
+  /** @throws {ConfigError} when the disk is full. */
   append(record: MetricsRecord): void {
     if (this.#fd === undefined) {
       throw new ConfigError(`${this.#path} is closed: step ${record.step} cannot be added to it`);
     }
     // JSON has no NaN: a loss that is not finite is null on disk and NaN when it is read.
-    writeSync(this.#fd, `${JSON.stringify(record)}\n`);
+    try {
+      writeSync(this.#fd, `${JSON.stringify(record)}\n`);
+    } catch (cause) {
+      throw unwritable(this.#path, cause) ?? cause;
+    }
   }
 
   /** Closes the file. Safe to call twice. */

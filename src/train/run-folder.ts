@@ -12,6 +12,8 @@
  * The lock is a file that is made with its content in place (link(2) of a finished file fails where the name is
  * taken). A lock whose process is dead is taken over; a process is named by its pid and its start time, because
  * pids come round again.
+ *
+ * A run has begun when it has a checkpoint. Before that a recipe may still be mended: another one clears the folder.
  */
 
 import {
@@ -27,7 +29,7 @@ import {
 } from "node:fs";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { makeDirectory } from "../formats/make-directory.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { removeStaleTemporaries } from "../formats/atomic-file.ts";
@@ -71,8 +73,12 @@ export function openRunFolder({ out, name, recipe, mayDiffer = [] }: RunFolderOp
   makeDirectory(path);
   const unlock = lock(path);
   try {
-    if (existsSync(file("recipe.yaml"))) refuseOtherRecipe(path, { recipe, mayDiffer });
     clearLeftovers(path);
+    const differences = existsSync(file("recipe.yaml")) ? differencesOf(path, { recipe, mayDiffer }) : [];
+    if (differences.length > 0) {
+      refuseIfBegun(path, differences);
+      clear(path);
+    }
     writeRecipe(file("recipe.yaml"), recipe);
     for (const part of ["checkpoints", "samples"]) makeDirectory(file(part));
   } catch (error) {
@@ -114,21 +120,34 @@ function clearLeftovers(folder: string): void {
     if (entry.isDirectory()) clearLeftovers(join(folder, entry.name));
 }
 
-function refuseOtherRecipe(
+/** Everything but the lock. */
+function clear(path: string): void {
+  for (const name of readdirSync(path))
+    if (!name.startsWith(LOCK)) rmSync(join(path, name), { recursive: true, force: true });
+}
+
+/** What a recipe says otherwise than the one in the folder, in words. */
+function differencesOf(
   path: string,
   { recipe, mayDiffer }: { recipe: RecipeRecord; mayDiffer: readonly string[] },
-): void {
+): string[] {
   const before = leaves(readRecipeRecord(join(path, "recipe.yaml")));
   const now = leaves(recipe);
-  const differing = [...new Set([...before.keys(), ...now.keys()])]
+  return [...new Set([...before.keys(), ...now.keys()])]
     .filter((key) => before.get(key) !== now.get(key))
-    .filter((key) => !mayDiffer.some((free) => key === free || key.startsWith(`${free}.`)));
-  if (differing.length === 0) return;
-  const shown = differing
-    .slice(0, 5)
+    .filter((key) => !mayDiffer.some((free) => key === free || key.startsWith(`${free}.`)))
     .map((key) => `${key} was ${before.get(key) ?? "not set"} and is ${now.get(key) ?? "not set"}`);
-  const more = differing.length > 5 ? `; and ${differing.length - 5} more` : "";
-  throw new ConfigError(`${path} was begun with another recipe: ${shown.join("; ")}${more}`, {
+}
+
+function refuseIfBegun(path: string, differences: readonly string[]): void {
+  const checkpoints = join(path, "checkpoints");
+  const names = existsSync(checkpoints)
+    ? readdirSync(checkpoints, { recursive: true, encoding: "utf8" })
+    : [];
+  if (!names.some((name) => /^step-\d+$/.test(basename(name)))) return;
+  const more = differences.length > 5 ? `; and ${differences.length - 5} more` : "";
+  const shown = `${differences.slice(0, 5).join("; ")}${more}`;
+  throw new ConfigError(`${path} was begun with another recipe: ${shown}`, {
     mend: `Give the new run another --name, go on with the old recipe, or delete ${path} to start afresh.`,
   });
 }

@@ -29,6 +29,7 @@ test("sources become a tokenizer and shards of both splits, and a table says wha
   const { code, stdout } = await cria("corpus", "prepare", "--source", books, "--out", out, ...small);
   expect(code).toBe(0);
   expect(readdirSync(out).toSorted()).toEqual([
+    "corpus.json",
     "tokenizer.json",
     "tokenizer.model",
     "train-00000.bin",

@@ -1,5 +1,6 @@
 /** A run that is killed without warning, again and again, ends as if nothing had happened. */
 
+import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -23,15 +24,15 @@ function words(name: string): string[] {
     "tiny.yaml",
     "--name",
     name,
-    ...settings({ ...tinyPretraining, steps: "60", keep_checkpoints: "3" }),
+    ...settings({ ...tinyPretraining, steps: "60", sample_every: "20", keep_checkpoints: "3" }),
   ];
 }
 
 /** What must be the same: the model, the optimiser, where the run stands, and what was measured. */
-function outcome(name: string): Record<string, Buffer | unknown[]> {
+function outcome(name: string): Record<string, unknown> {
   const run = join(work.folder, "runs", name);
   const checkpoint = join(run, "checkpoints", "step-00000060");
-  const files = readdirSync(checkpoint).map((file) => [file, readFileSync(join(checkpoint, file))] as const);
+  const files = readdirSync(checkpoint).map((file) => [file, hashOf(join(checkpoint, file))] as const);
   const metrics = readMetrics(join(run, "metrics.jsonl")).map(
     ({ seconds: _, tokensPerSecond: __, ...same }) => same,
   );
@@ -40,8 +41,13 @@ function outcome(name: string): Record<string, Buffer | unknown[]> {
     metrics,
     checkpoints: readdirSync(join(run, "checkpoints")).toSorted(),
     samples: readdirSync(join(run, "samples")).toSorted(),
-    baseline: readFileSync(join(run, "pretrain", "baseline.json")),
+    baseline: readFileSync(join(run, "pretrain", "baseline.json"), "utf8"),
   };
+}
+
+/** Of megabytes that differ, a message of one line is enough. */
+function hashOf(file: string): string {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
 
 let kills = 0;
@@ -53,7 +59,7 @@ async function untilDone(name: string, milliseconds: number, random: Random): Pr
     if (kills < wanted) {
       // Before its first word it has only loaded itself: seldom worth a kill.
       if (random.next() < 0.9) await says(/./);
-      await sleep(random.next() * milliseconds);
+      await sleep(random.next() * 0.6 * milliseconds);
       child.kill("SIGKILL");
     }
     const { code, signal, stderr } = await ended;
@@ -84,6 +90,5 @@ test(`killed ${wanted} times at random moments, it gives the bytes of a run that
   };
   // As many at once as there are cores.
   await Promise.all([chain(1), chain(2)]);
-  expect(kills).toBe(wanted);
-  process.stderr.write(`${runs} runs, lifetime ${lifetime}, ${performance.now()-begin}\n`);
+  expect(kills).toBeGreaterThanOrEqual(wanted);
 });

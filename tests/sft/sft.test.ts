@@ -219,6 +219,57 @@ describe("what the user said", () => {
   });
 });
 
+describe("a sequence without an answer in it", () => {
+  const asks = (length: number): Example => ({
+    tokens: new Int32Array(length).fill(5),
+    lossMask: new Uint8Array(length),
+  });
+  const says = (length: number): Example => ({ ...asks(length), lossMask: new Uint8Array(length).fill(1) });
+
+  let events: SftEvent[] = [];
+  const tune = async (dialogs: readonly Example[], heldOut: readonly Example[] = []): Promise<void> => {
+    events = [];
+    using backend = openBackend({ threads: 1 });
+    const place = join(folder, "silent");
+    mkdirSync(place, { recursive: true });
+    await fineTune(
+      { ...options, batchSize: 1, epochs: 2, seqLen: 8 },
+      {
+        backend,
+        model,
+        tokenizer,
+        examples: dialogs,
+        heldOut,
+        folder: place,
+        onEvent: (event) => events.push(event),
+      },
+    );
+  };
+
+  test("is left out: the run does not end at it", async () => {
+    // 16 tokens of questions around 4 of an answer: at most two rows of three hold some of it.
+    await tune([asks(8), says(4), asks(8)]);
+    expect(events[0]).toMatchObject({ type: "started" });
+    const { steps } = events[0] as { steps: number };
+    expect(steps).toBeGreaterThanOrEqual(2);
+    expect(steps).toBeLessThanOrEqual(4);
+    expect(losses(events)).toHaveLength(steps);
+    expect(losses(events).every((loss) => Number.isFinite(loss))).toBe(true);
+  });
+
+  test("is no validation either", async () => {
+    await tune([says(8)], [asks(8)]);
+    expect(events.filter(({ type }) => type === "validation")).toEqual([]);
+  });
+
+  test("leaves nothing to train on when there is no other", async () => {
+    await expect(tune([asks(8), asks(20)])).rejects.toMatchObject({
+      message: "no answer begins within the first 8 tokens of its dialog",
+      mend: "Set seq_len higher, or give shorter dialogs.",
+    });
+  });
+});
+
 test.each([
   [{ batchSize: 0 }, "batch_size (0) is not a whole number of at least 1"],
   [{ microBatchSize: 1.5 }, "micro_batch_size (1.5) is not a whole number of at least 1"],

@@ -202,7 +202,7 @@ describe("a run's folder in which a process was killed", () => {
       writeFileSync(join(folder, "run", place, "whole.txt"), "whole");
     }
     using run = openRunFolder({ out: folder, name: "run", recipe: {} });
-    expect(readdirSync(run.path, { recursive: true }).toSorted()).toEqual([
+    expect(readdirSync(run.path, { recursive: true, encoding: "utf8" }).toSorted()).toEqual([
       "checkpoints",
       "lock",
       "recipe.yaml",

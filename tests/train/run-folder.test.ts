@@ -42,8 +42,19 @@ test("the same recipe goes on in the same folder", () => {
   expect(readFileSync(run.metrics, "utf8")).toBe("kept");
 });
 
-test("another recipe is refused, by the keys that differ", () => {
+test("a run that has no checkpoint has not begun: another recipe starts it afresh", () => {
   openRunFolder({ out, name: "first", recipe })[Symbol.dispose]();
+  mkdirSync(join(out, "first", "data"));
+  using run = openRunFolder({ out, name: "first", recipe: { ...recipe, lr: 0.01 } });
+  expect(readFileSync(run.recipe, "utf8")).toMatch(/^lr: 0\.01\n/);
+  // What the other recipe had prepared is not this one's.
+  expect(readdirSync(run.path).toSorted()).toEqual(["checkpoints", "lock", "recipe.yaml", "samples"]);
+});
+
+test("another recipe is refused once there is a checkpoint, by the keys that differ", () => {
+  const begun = openRunFolder({ out, name: "first", recipe });
+  mkdirSync(join(begun.checkpoints, "sft", "step-00000002"), { recursive: true });
+  begun[Symbol.dispose]();
   const other = { lr: 0.01, model: { dim: 64, layers: 2 }, prompts: ["a"] };
   expect(said(() => openRunFolder({ out, name: "first", recipe: other }))).toMatchInlineSnapshot(`
     "runs/first was begun with another recipe: lr was 0.001 and is 0.01; prompts was ["a","b"] and is ["a"]; model.layers was not set and is 2

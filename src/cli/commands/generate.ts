@@ -52,14 +52,17 @@ export const generate = defineCommand({
       stopIds: [tokenizer.eosId, tokenizer.bosId],
       next: () => random.next(),
     };
-    if (!args.json) stdout.write(args.prompt);
     const written: number[] = [];
     let text = "";
+    // With the first token, so that a prompt which is refused is not on standard output.
+    let prompt = args.json ? "" : args.prompt;
     const start = performance.now();
     let first = start;
     const show = (piece: string): void => {
       text += piece;
-      if (!args.json && piece !== "") stdout.write(piece);
+      const shown = args.json ? "" : prompt + piece;
+      prompt = "";
+      if (shown !== "") stdout.write(shown);
     };
     try {
       for await (const id of generateTokens(decoder, ids, options, signal)) {

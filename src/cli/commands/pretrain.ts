@@ -6,12 +6,13 @@ import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import { reportHtml } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
-import { defineCommand } from "../command.ts";
+import { openRunFolder, type RunFolder } from "../../train/run-folder.ts";
+import { defineCommand, type CommandContext } from "../command.ts";
 import { packageFile } from "../package-file.ts";
-import { ngramBaseline } from "../stages/baseline.ts";
+import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openCorpus, openPrepared } from "../stages/corpus.ts";
-import { pretrainStage } from "../stages/pretrain.ts";
+import { resumable } from "../stages/context.ts";
+import { pretrainStage, type PretrainOutcome } from "../stages/pretrain.ts";
 import { corpusStage, numbersLine, pretrainNumbers, pretrainReport } from "../stages/report.ts";
 
 export const pretrainCommand = defineCommand({
@@ -44,21 +45,8 @@ export const pretrainCommand = defineCommand({
       recipe,
       mayDiffer: mayChange,
     });
-    const data = recipe.data ?? join(folder.path, "data");
-    using corpus = recipe.data === undefined ? await openCorpus(recipe, data, context) : openPrepared(data);
-    const stageFolder = join(folder.path, "pretrain");
-    makeDirectory(stageFolder);
-    const baseline = await ngramBaseline(corpus, stageFolder, context);
-    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-    const outcome = await pretrainStage(recipe, corpus, paths, context);
+    const { outcome, baseline } = await resumable(context, () => runStage(recipe, folder, context));
     const numbers = pretrainNumbers(outcome);
-    const report = reportHtml({
-      title: folder.name,
-      summary: [["trained", numbersLine(numbers)]],
-      stages: [corpusStage(corpus), pretrainReport(outcome, baseline)],
-      samples: [],
-    });
-    writeFileAtomically(folder.report, report);
     const { stdout } = context;
     stdout.write(`${numbersLine(numbers)}\n`);
     if (numbers.bitsPerByte !== undefined) {
@@ -80,3 +68,29 @@ export const mayChange = [
   "sample_every",
   "sample_prompts",
 ];
+
+// --- internal ---
+
+interface Ran {
+  readonly outcome: PretrainOutcome;
+  readonly baseline: Baseline | undefined;
+}
+
+/** Prepares the corpus, trains and writes the report. */
+async function runStage(recipe: PretrainRecipe, folder: RunFolder, context: CommandContext): Promise<Ran> {
+  const data = recipe.data ?? join(folder.path, "data");
+  using corpus = recipe.data === undefined ? await openCorpus(recipe, data, context) : openPrepared(data);
+  const stageFolder = join(folder.path, "pretrain");
+  makeDirectory(stageFolder);
+  const baseline = await ngramBaseline(corpus, stageFolder, context);
+  const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
+  const outcome = await pretrainStage(recipe, corpus, paths, context);
+  const report = reportHtml({
+    title: folder.name,
+    summary: [["trained", numbersLine(pretrainNumbers(outcome))]],
+    stages: [corpusStage(corpus), pretrainReport(outcome, baseline)],
+    samples: [],
+  });
+  writeFileAtomically(folder.report, report);
+  return { outcome, baseline };
+}

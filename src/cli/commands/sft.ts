@@ -10,6 +10,7 @@ import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
 import { readExamples, sftStage } from "../stages/sft.ts";
+import { resumable } from "../stages/context.ts";
 import { sftReport } from "../stages/report.ts";
 import { styleFor } from "../terminal.ts";
 import { mayChange } from "./pretrain.ts";
@@ -57,7 +58,7 @@ export const sftCommand = defineCommand({
       mayDiffer: mayChange,
     });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-    const outcome = await sftStage(recipe, paths, context);
+    const outcome = await resumable(context, () => sftStage(recipe, paths, context));
     const stages = [sftReport(outcome, sftSettings(recipe))];
     writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
     context.stdout.write(

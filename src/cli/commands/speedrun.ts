@@ -13,7 +13,7 @@ import { defineCommand, type CommandContext } from "../command.ts";
 import { packageFile } from "../package-file.ts";
 import { SpeedrunRecipe } from "../recipe-speedrun.ts";
 import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
-import { openStageBackend } from "../stages/context.ts";
+import { openStageBackend, resumable } from "../stages/context.ts";
 import { openCorpus } from "../stages/corpus.ts";
 import { pretrainStage, type StagePaths } from "../stages/pretrain.ts";
 import { corpusStage, numbersLine, pretrainNumbers, pretrainReport, sftReport } from "../stages/report.ts";
@@ -51,17 +51,12 @@ export const speedrun = defineCommand({
       recipe,
       mayDiffer: ["pretrain.threads", "sft.threads"],
     });
-    try {
-      const ran = await runStages(recipe, folder, context);
-      const { stdout, style } = context;
-      for (const { prompt, text } of ran.samples) stdout.write(`${style.bold(`> ${prompt}`)}\n${text}\n\n`);
-      stdout.write(`${ran.summary.map(([key, value]) => `${key}: ${value}`).join("\n")}\n`);
-      stdout.write(`Done in ${formatDuration((performance.now() - started) / 1000)} of this sitting.\n\n`);
-      stdout.write(`Report: ${folder.report}\nChat:   npx cria chat ${ran.model}\n`);
-    } catch (error) {
-      if (context.signal.aborted) context.stderr.write("Stopped; the same command goes on from here.\n");
-      throw error;
-    }
+    const ran = await resumable(context, () => runStages(recipe, folder, context));
+    const { stdout, style } = context;
+    for (const { prompt, text } of ran.samples) stdout.write(`${style.bold(`> ${prompt}`)}\n${text}\n\n`);
+    stdout.write(`${ran.summary.map(([key, value]) => `${key}: ${value}`).join("\n")}\n`);
+    stdout.write(`Done in ${formatDuration((performance.now() - started) / 1000)} of this sitting.\n\n`);
+    stdout.write(`Report: ${folder.report}\nChat:   npx cria chat ${ran.model}\n`);
   },
 });
 

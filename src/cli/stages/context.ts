@@ -19,6 +19,19 @@ export function openStageBackend({ device, threads }: DeviceSettings): Backend {
   return openBackend(threads === undefined ? { device } : { device, threads });
 }
 
+/** Runs what a second call would go on with, and says so when it is interrupted. */
+export async function resumable<Result>(
+  { signal, stderr }: StageContext,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (signal.aborted) stderr.write("Stopped; the same command goes on from here.\n");
+    throw error;
+  }
+}
+
 /** `auto` is bf16 where the device has instructions for it: elsewhere it is no faster than f32. */
 export function precisionOf({ precision }: DeviceSettings, backend: Backend): Precision {
   if (precision !== "auto") return precision;

@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { createRandom, shuffle } from "../../corpus/random.ts";
 import { encodeDialog, type Example } from "../../dialog/llama2-chat.ts";
 import { readDialogs } from "../../dialog/readers.ts";
+import { ConfigError } from "../../errors/errors.ts";
+import { readModelFiles } from "../../model/load.ts";
 import { fineTune, type SftEvent, type SftOptions } from "../../sft/sft.ts";
 import type { SftRecipe } from "../../sft/recipe.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { openTokenizer } from "../../tokenizer/open.ts";
+import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
@@ -30,9 +32,22 @@ export interface SftExamples {
   readonly heldOut: readonly Example[];
 }
 
-/** Reads and encodes the dialogs, and holds a seeded part of them out. */
+/**
+ * Reads and encodes the dialogs, and holds a seeded part of them out.
+ *
+ * @throws {ConfigError} when the model, its tokenizer and seq_len do not fit each other.
+ */
 export function readExamples(recipe: SftRecipe): SftExamples {
-  const tokenizer = openTokenizer(recipe.model);
+  const { config } = readModelFiles(recipe.model);
+  if (recipe.seq_len > config.maxSeqLen) {
+    throw new ConfigError(
+      `seq_len (${recipe.seq_len}) is more than the model's context of ${config.maxSeqLen}`,
+      {
+        mend: `Set seq_len to ${config.maxSeqLen} or less.`,
+      },
+    );
+  }
+  const tokenizer = tokenizerOfModel(recipe.model, config.vocabSize);
   const { dialogs } = readDialogs(recipe.data);
   const examples = shuffle(dialogs, createRandom(recipe.seed)).map((dialog) =>
     encodeDialog(dialog, tokenizer),
