@@ -12,7 +12,7 @@ import { packageFile } from "../package-file.ts";
 import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openCorpus, openPrepared } from "../stages/corpus.ts";
 import { resumable } from "../stages/context.ts";
-import { pretrainStage, type PretrainOutcome } from "../stages/pretrain.ts";
+import { checkPretraining, pretrainStage, type PretrainOutcome } from "../stages/pretrain.ts";
 import { corpusStage, numbersLine, pretrainNumbers, pretrainReport } from "../stages/report.ts";
 
 export const pretrainCommand = defineCommand({
@@ -39,6 +39,7 @@ export const pretrainCommand = defineCommand({
   ],
   async run({ recipe: path, name, set }, context) {
     const recipe = readRecipe(PretrainRecipe, packageFile(path), set);
+    checkPretraining(recipe);
     using folder = openRunFolder({
       out: recipe.out,
       name: name ?? basename(path).replace(/\.ya?ml$/, ""),

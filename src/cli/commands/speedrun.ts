@@ -15,7 +15,7 @@ import { SpeedrunRecipe } from "../recipe-speedrun.ts";
 import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openStageBackend, resumable } from "../stages/context.ts";
 import { openCorpus } from "../stages/corpus.ts";
-import { pretrainStage, type StagePaths } from "../stages/pretrain.ts";
+import { checkPretraining, pretrainStage, type StagePaths } from "../stages/pretrain.ts";
 import { corpusStage, numbersLine, pretrainNumbers, pretrainReport, sftReport } from "../stages/report.ts";
 import { saveSamples, writeSamples } from "../stages/samples.ts";
 import { sftStage } from "../stages/sft.ts";
@@ -45,6 +45,7 @@ export const speedrun = defineCommand({
   async run({ recipe: path, name, set }, context) {
     const recipe = readRecipe(SpeedrunRecipe, packageFile(path), set);
     const started = performance.now();
+    checkPretraining(recipe.pretrain);
     using folder = openRunFolder({
       out: recipe.pretrain.out,
       name,

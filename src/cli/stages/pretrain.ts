@@ -8,6 +8,7 @@ import type { LlamaConfig } from "../../model/config.ts";
 import { pretrain, stepsInTime, type PretrainEvent, type PretrainOptions } from "../../pretrain/pretrain.ts";
 import { batchTokens, modelConfigOf, trainingLength, type PretrainRecipe } from "../../pretrain/recipe.ts";
 import type { Backend } from "../../tensor/backend.ts";
+import { cosineSchedule } from "../../train/schedule.ts";
 import { Progress } from "../progress.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 import { openStageBackend, positiveInteger, precisionOf, type StageContext } from "./context.ts";
@@ -29,6 +30,20 @@ export interface PretrainOutcome {
   readonly config: LlamaConfig;
   readonly options: PretrainOptions;
   readonly metricsFile: string;
+}
+
+/**
+ * Refuses at once what would else be refused after the corpus is prepared.
+ *
+ * @throws {ConfigError} for a shape, a length, a schedule or a device that cannot be.
+ */
+export function checkPretraining(recipe: PretrainRecipe): void {
+  // The size of a vocabulary that is yet to be read does not matter to the rest.
+  modelConfigOf(recipe, "path" in recipe.tokenizer ? 32_000 : recipe.tokenizer.vocab_size);
+  const { lr: peak, warmup_steps: warmupSteps, min_lr_ratio: minRatio } = recipe;
+  const length = trainingLength(recipe);
+  if (length.by === "steps") cosineSchedule({ peak, warmupSteps, steps: length.steps, minRatio });
+  openStageBackend(recipe)[Symbol.dispose]();
 }
 
 /** @throws the signal's reason when it is aborted; the next call goes on. */
