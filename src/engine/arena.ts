@@ -4,7 +4,7 @@
  * Who creates an arena disposes it, with `using`. After that every use of its tensors throws.
  */
 
-import { EngineError, UseAfterFreeError } from "../errors/errors.ts";
+import { ConfigError, EngineError, UseAfterFreeError } from "../errors/errors.ts";
 import type { Backend } from "./backend.ts";
 import type { Pointer } from "./ffi.ts";
 import type { MappedFile } from "./mapped-file.ts";
@@ -21,11 +21,20 @@ export class Arena implements Disposable {
   #buffers: Pointer[] = [];
   #allocatedBytes = 0;
 
-  /** @param capacity how many tensors it can hold; one more throws. */
+  /**
+   * @param capacity how many tensors it can hold; one more throws.
+   * @throws {UseAfterFreeError} when the backend is disposed.
+   */
   constructor(name: string, backend: Backend, capacity: number) {
     this.name = name;
     this.backend = backend;
     this.#capacity = capacity;
+    if (!Number.isInteger(capacity) || capacity < 1 || capacity > mostTensors) {
+      throw new ConfigError(
+        `arena "${name}": a capacity of ${capacity} is not from 1 to ${mostTensors} tensors`,
+      );
+    }
+    void backend.bufferType;
     const { ggml } = backend.library;
     const bytes = (capacity + 1) * (ggml.tensorOverhead() + 64) + graphBytes(backend, capacity);
     this.#ctx = ggml.init({ mem_size: bytes, mem_buffer: 0, no_alloc: true });
@@ -95,18 +104,21 @@ export class Arena implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#ctx === undefined) return;
-    const { ggml, live } = this.backend.library;
-    for (const buffer of this.#buffers) ggml.bufferFree(buffer);
-    ggml.free(this.#ctx);
-    this.#buffers = [];
+    const [ctx, buffers] = [this.#ctx, this.#buffers];
+    if (ctx === undefined) return;
     this.#ctx = undefined;
-    live.delete(this);
+    this.#buffers = [];
+    this.backend.afterRuns(() => {
+      const { ggml, live } = this.backend.library;
+      for (const buffer of buffers) ggml.bufferFree(buffer);
+      ggml.free(ctx);
+      live.delete(this);
+    });
   }
 }
 
 /** @throws {EngineError} when `bytes` more would not fit into the machine's free memory. */
-function checkMemory(what: string, bytes: number): void {
+export function checkMemory(what: string, bytes: number): void {
   const free = process.availableMemory();
   if (bytes <= free) return;
   throw new EngineError(`${what} needs ${inMiB(bytes)}, ${inMiB(free)} are free`, {
@@ -115,6 +127,9 @@ function checkMemory(what: string, bytes: number): void {
 }
 
 // --- internal ---
+
+/** A graph of the largest Llama has some ten thousand nodes. */
+const mostTensors = 2 ** 20;
 
 function graphBytes(backend: Backend, capacity: number): number {
   return backend.library.ggml.graphOverheadCustom(capacity, false) + 1024;

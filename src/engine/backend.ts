@@ -34,6 +34,8 @@ export class Backend implements Disposable {
   #ptr: Pointer | undefined;
   readonly #bufferType: Pointer;
   #queue: Promise<unknown> = Promise.resolve();
+  /** Computations that are queued or under way. */
+  #running = 0;
 
   constructor(device: Device, threads: number) {
     this.library = engineLibrary();
@@ -71,19 +73,33 @@ export class Backend implements Disposable {
     return this.library.ggml.backendSupportsOp(this.#alive(), node);
   }
 
-  /** Runs a graph whose memory is allocated. The caller keeps that memory alive until it settles. */
+  /** Runs a graph whose memory is allocated. That memory lives until it settles, if it is freed by `afterRuns`. */
   compute(graph: Pointer): Promise<void> {
     const ptr = this.#alive();
-    const run = this.#queue.then(() => this.#computeNow(ptr, graph));
+    this.#running += 1;
+    const run = this.#queue
+      .then(() => this.#computeNow(ptr, graph))
+      .finally(() => {
+        this.#running -= 1;
+      });
     this.#queue = run.catch(() => {});
     return run;
   }
 
+  /** Frees native memory when no computation can touch it any more: at once, unless one is under way. */
+  afterRuns(free: () => void): void {
+    if (this.#running === 0) free();
+    else void this.#queue.then(free);
+  }
+
   [Symbol.dispose](): void {
-    if (this.#ptr === undefined) return;
-    this.library.ggml.backendFree(this.#ptr);
+    const ptr = this.#ptr;
+    if (ptr === undefined) return;
     this.#ptr = undefined;
-    this.library.live.delete(this);
+    this.afterRuns(() => {
+      this.library.ggml.backendFree(ptr);
+      this.library.live.delete(this);
+    });
   }
 
   #computeNow(ptr: Pointer, graph: Pointer): Promise<void> {

@@ -57,6 +57,9 @@ function bindContext(lib: NativeLibrary) {
     gallocrNew: c<[P], P>("ptr ggml_gallocr_new(ptr buft)"),
     gallocrFree: c<[P], void>("void ggml_gallocr_free(ptr galloc)"),
     gallocrReserve: c<[P, P], boolean>("bool ggml_gallocr_reserve(ptr galloc, ptr graph)"),
+    gallocrReserveNSize: c<[P, P, P, P, BigUint64Array], void>(
+      "void ggml_gallocr_reserve_n_size(ptr galloc, ptr graph, ptr nodes, ptr leafs, uint64_t *sizes)",
+    ),
     gallocrAllocGraph: c<[P, P], boolean>("bool ggml_gallocr_alloc_graph(ptr galloc, ptr graph)"),
     gallocrGetBufferSize: c<[P, N], N>("size_t ggml_gallocr_get_buffer_size(ptr galloc, int id)"),
     allocCtxTensors: c<[P, P], P>("ptr ggml_backend_alloc_ctx_tensors_from_buft(ptr ctx, ptr buft)"),

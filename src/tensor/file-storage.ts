@@ -32,7 +32,12 @@ export function openFileStorage(
 ): Storage {
   const owned: Disposable[] = [];
   const dispose = (): void => {
-    for (const owner of owned.toReversed()) owner[Symbol.dispose]();
+    const [arena, ...files] = owned.toReversed();
+    arena?.[Symbol.dispose]();
+    // Tensors lie in the files: they are closed after the arena is freed.
+    backend.afterRuns(() => {
+      for (const file of files) file[Symbol.dispose]();
+    });
   };
   try {
     const files = new Map<string, OpenedFile>();

@@ -51,19 +51,34 @@ export function cachedAttention(g: Graph, inputs: CachedAttentionInputs): Tensor
 
 // --- internal ---
 
-function checkInputs({ q, keys, values, mask }: CachedAttentionInputs, kvHeads: number): void {
-  const [batch, tokens, heads = 0] = q.shape;
+function checkInputs(inputs: CachedAttentionInputs, kvHeads: number): void {
+  checkCache(inputs, kvHeads);
+  const { q, keys, mask } = inputs;
+  const tokens = q.shape[1];
+  const length = mask.shape[1] ?? 0;
+  const isMask = mask.shape.length === 2 && mask.dtype === "f16" && mask.shape[0] === tokens;
+  if (!isMask || length < 1 || length > keys.shape[0]!) {
+    throw shapeError("cachedAttention", q.shape, mask.shape, "the mask is not f16 [tokens, length <= cells]");
+  }
+}
+
+function checkCache({ q, keys, values }: CachedAttentionInputs, kvHeads: number): void {
+  const [batch, , heads = 0] = q.shape;
   if (q.shape.length !== 4 || batch !== 1 || q.dtype !== "f32") {
     throw shapeError("cachedAttention", q.shape, keys.shape, "q is not f32 [1, tokens, heads, headDim]");
   }
-  if (!Number.isInteger(kvHeads) || heads % kvHeads !== 0) {
+  if (keys.shape.length !== 2 || (keys.dtype !== "f16" && keys.dtype !== "f32")) {
+    throw shapeError(
+      "cachedAttention",
+      q.shape,
+      keys.shape,
+      "the keys are not f16 or f32 [cells, kvHeads · headDim]",
+    );
+  }
+  if (!Number.isInteger(kvHeads) || kvHeads < 1 || heads % kvHeads !== 0) {
     throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
   }
   if (!sameShape(values.shape, keys.shape) || values.dtype !== keys.dtype) {
     throw shapeError("cachedAttention", keys.shape, values.shape, "keys and values differ");
-  }
-  const length = mask.shape[1] ?? 0;
-  if (mask.dtype !== "f16" || mask.shape[0] !== tokens || length < 1 || length > keys.shape[0]!) {
-    throw shapeError("cachedAttention", q.shape, mask.shape, "the mask is not f16 [tokens, length <= cells]");
   }
 }

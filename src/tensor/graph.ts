@@ -5,7 +5,7 @@
  * writes (`setRows`, accumulation, AdamW) rely on that order: ggml tracks no dependencies through memory.
  */
 
-import { Arena } from "../engine/arena.ts";
+import { Arena, checkMemory } from "../engine/arena.ts";
 import type { Backend } from "../engine/backend.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import { EngineError } from "../errors/errors.ts";
@@ -45,7 +45,6 @@ export class Graph implements Disposable {
   readonly #graph: Pointer;
   readonly #constants: [Tensor, Elements][] = [];
   #allocator: Pointer = 0;
-  #running: Promise<void> | undefined;
 
   constructor(name: string, backend: Backend, options: GraphOptions = {}) {
     const { precision = "f32", capacity = 8192 } = options;
@@ -60,6 +59,7 @@ export class Graph implements Disposable {
 
   /** A value that is uploaded before the graph runs and kept between runs. */
   input(shape: Shape, options: TensorOptions = {}): Tensor {
+    this.#refuseAllocated();
     checkShape("input", shape);
     const ptr = this.#inputs.newTensor(dtypes[options.dtype ?? "f32"].id, extentsOf(shape));
     return new Tensor(this.#inputs, ptr, shape, options);
@@ -92,6 +92,7 @@ export class Graph implements Disposable {
 
   /** Puts a node (and what it needs) next into the execution order. */
   effect(tensor: Tensor): Tensor {
+    this.#refuseAllocated();
     this.backend.library.ggml.buildForwardExpand(this.#graph, tensor.ptr);
     return tensor;
   }
@@ -112,11 +113,12 @@ export class Graph implements Disposable {
   }
 
   /**
-   * Takes the memory. Inputs may be written after this.
+   * Takes the memory, once. Inputs may be written after this, and nothing be built on.
    *
    * @throws {EngineError} when an op has no kernel on this device or the memory does not suffice.
    */
   allocate(): this {
+    this.#refuseAllocated();
     const { ggml } = this.backend.library;
     this.#inputs.allocate();
     for (const [tensor, values] of this.#constants) tensor.write(values);
@@ -127,13 +129,15 @@ export class Graph implements Disposable {
         mend: "Use --device cpu.",
       });
     }
-    this.#allocator = ggml.gallocrNew(this.backend.bufferType);
-    const isAllocated = ggml.gallocrAllocGraph(this.#allocator, this.#graph);
-    if (isAllocated) return this;
-    throw new EngineError(`no memory for the intermediate values of "${this.name}"`, {
-      call: "ggml_gallocr_alloc_graph",
-      mend: "Use a smaller batch or context.",
-    });
+    const allocator = ggml.gallocrNew(this.backend.bufferType);
+    try {
+      this.#takeMemory(allocator);
+    } catch (error) {
+      ggml.gallocrFree(allocator);
+      throw error;
+    }
+    this.#allocator = allocator;
+    return this;
   }
 
   /**
@@ -145,24 +149,36 @@ export class Graph implements Disposable {
     signal?.throwIfAborted();
     if (this.#allocator === 0) throw new EngineError(`graph "${this.name}" runs before it is allocated`);
     void this.#nodes.ctx;
-    this.#running = this.backend.compute(this.#graph);
-    try {
-      await this.#running;
-    } finally {
-      this.#running = undefined;
-    }
+    await this.backend.compute(this.#graph);
   }
 
+  /** Safe while it runs: the memory is freed when the run is done. */
   [Symbol.dispose](): void {
-    // A run that is under way still writes to the memory.
-    if (this.#running === undefined) this.#free();
-    else void this.#running.catch(() => {}).then(() => this.#free());
-  }
-
-  #free(): void {
-    if (this.#allocator !== 0) this.backend.library.ggml.gallocrFree(this.#allocator);
+    const allocator = this.#allocator;
     this.#allocator = 0;
+    if (allocator !== 0) this.backend.afterRuns(() => this.backend.library.ggml.gallocrFree(allocator));
     this.#nodes[Symbol.dispose]();
     this.#inputs[Symbol.dispose]();
+  }
+
+  #takeMemory(allocator: Pointer): void {
+    const { ggml } = this.backend.library;
+    // Planned first, and asked for when it is known to be there: a system that overcommits kills who takes too much.
+    const bytes = new BigUint64Array(1);
+    ggml.gallocrReserveNSize(allocator, this.#graph, 0, 0, bytes);
+    checkMemory(`graph "${this.name}"`, Number(bytes[0]));
+    if (ggml.gallocrReserve(allocator, this.#graph) && ggml.gallocrAllocGraph(allocator, this.#graph)) return;
+    throw new EngineError(`no memory for the intermediate values of "${this.name}"`, {
+      call: "ggml_gallocr_alloc_graph",
+      mend: "Use a smaller batch or context.",
+    });
+  }
+
+  /** A node that is added to a graph with memory would have none. */
+  #refuseAllocated(): void {
+    if (this.#allocator === 0) return;
+    throw new EngineError(`graph "${this.name}" is allocated: nothing can be added to it`, {
+      mend: "Build the whole graph first, and allocate it once.",
+    });
   }
 }

@@ -28,6 +28,8 @@ export function matmul(g: Graph, x: Tensor, w: Tensor): Tensor {
     throw shapeError("matmul", x.shape, w.shape, "leading dims differ");
   }
   if (x.dtype !== "f32") throw shapeError("matmul", x.shape, w.shape, `x is ${x.dtype}, not f32`);
+  if (w.dtype === "i32" || w.dtype === "i64")
+    throw shapeError("matmul", x.shape, w.shape, `w is ${w.dtype}, which has no product`);
   const y = product(g, x, w);
   return g.differentiable(y.ptr, y.shape, [
     [x, (dy) => product(g, dy, transposed(g, w))],

@@ -7,7 +7,7 @@
 
 import { ConfigError } from "../errors/errors.ts";
 import type { Graph } from "./graph.ts";
-import { elementsOf, extentsOf, sameShape, shapeError, shapeText, type Shape } from "./shape.ts";
+import { checkShape, elementsOf, extentsOf, sameShape, shapeError, shapeText, type Shape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** y = a + b. Both `[...]`. */
@@ -133,7 +133,8 @@ export function rows(g: Graph, table: Tensor, indices: Tensor): Tensor {
   if (table.shape.length !== 2 || indices.shape.length !== 1 || indices.dtype !== "i32") {
     throw shapeError("rows", table.shape, indices.shape, `wants a table [rows, dim] and i32 indices [n]`);
   }
-  if (indices.limit < 1 || indices.limit > table.shape[0]!) {
+  requireFloat("rows", table);
+  if (!(indices.limit >= 1 && indices.limit <= table.shape[0]!)) {
     throw shapeError(
       "rows",
       table.shape,
@@ -160,7 +161,8 @@ export function setRows(g: Graph, table: Tensor, x: Tensor, indices: Tensor): Te
       "wants a table [rows, dim], f32 [n, dim] and i64 indices [n]",
     );
   }
-  if (indices.limit < 1 || indices.limit > table.shape[0]!) {
+  requireFloat("setRows", table);
+  if (!(indices.limit >= 1 && indices.limit <= table.shape[0]!)) {
     throw shapeError(
       "setRows",
       table.shape,
@@ -176,6 +178,7 @@ export function setRows(g: Graph, table: Tensor, x: Tensor, indices: Tensor): Te
 /** The same elements in another shape. */
 export function reshape(g: Graph, x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
+  checkShape("reshape", shape);
   if (elementsOf(shape) !== x.elements)
     throw shapeError("reshape", x.shape, shape, "the counts of elements differ");
   const y = ggml(g).reshape4d(g.reserve(), x.ptr, ...extentsOf(shape));
@@ -207,7 +210,8 @@ export function permute(g: Graph, x: Tensor, axes: readonly number[]): Tensor {
 
 /** Rows [from, from + count) of the outermost dimension, without a copy. */
 export function slice(g: Graph, x: Tensor, from: number, count: number): Tensor {
-  if (from < 0 || count < 1 || from + count > x.shape[0]!) {
+  const isInside = from >= 0 && count >= 1 && from + count <= x.shape[0]!;
+  if (!isInside || !Number.isInteger(from) || !Number.isInteger(count)) {
     throw new ConfigError(`slice: rows ${from} to ${from + count} lie outside ${shapeText(x.shape)}`);
   }
   const shape = [count, ...x.shape.slice(1)];
@@ -251,6 +255,11 @@ function repeat(g: Graph, x: Tensor, like: Tensor): Tensor {
 function requireSame(op: string, a: Tensor, b: Tensor): void {
   if (!sameShape(a.shape, b.shape)) throw shapeError(op, a.shape, b.shape, "the shapes differ");
   requireF32(op, a, b);
+}
+
+function requireFloat(op: string, x: Tensor): void {
+  if (["f32", "f16", "bf16"].includes(x.dtype)) return;
+  throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, not f32, f16 or bf16`);
 }
 
 function requireF32(op: string, ...tensors: readonly Tensor[]): void {

@@ -4,7 +4,7 @@
 
 import type { Arena } from "../engine/arena.ts";
 import type { Pointer } from "../engine/ffi.ts";
-import { ConfigError, UseAfterFreeError } from "../errors/errors.ts";
+import { ConfigError, EngineError, UseAfterFreeError } from "../errors/errors.ts";
 import { dtypes, type DType, type Elements } from "./dtype.ts";
 import { elementsOf, shapeText, type Shape } from "./shape.ts";
 
@@ -56,8 +56,9 @@ export class Tensor {
   /** A copy of its elements. */
   read(): Elements {
     const layout = dtypes[this.dtype];
+    const ptr = this.#withMemory("read");
     const bytes = new Uint8Array(this.bytes);
-    this.#arena.backend.library.ggml.tensorGet(this.ptr, bytes, 0, bytes.byteLength);
+    this.#arena.backend.library.ggml.tensorGet(ptr, bytes, 0, bytes.byteLength);
     return layout.view(bytes.buffer);
   }
 
@@ -81,24 +82,33 @@ export class Tensor {
     }
     if (this.limit > 0) checkIndices(elements, this.limit);
     const bytes = new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
-    this.#arena.backend.library.ggml.tensorSet(this.ptr, bytes, 0, bytes.byteLength);
+    this.#arena.backend.library.ggml.tensorSet(this.#withMemory("write"), bytes, 0, bytes.byteLength);
   }
 
   /** Copies bytes in from `offset` on, for data that is streamed from a file. */
   writeBytes(bytes: Uint8Array, offset = 0): void {
-    if (offset < 0 || offset + bytes.byteLength > this.bytes) {
+    if (this.limit > 0) throw new ConfigError("write: indices are written as numbers, which are checked");
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + bytes.byteLength > this.bytes) {
       throw new ConfigError(
         `write: bytes ${offset} to ${offset + bytes.byteLength} lie outside a tensor of ${this.bytes} bytes`,
       );
     }
     if (bytes.byteLength > 0) {
-      this.#arena.backend.library.ggml.tensorSet(this.ptr, bytes, offset, bytes.byteLength);
+      this.#arena.backend.library.ggml.tensorSet(this.#withMemory("write"), bytes, offset, bytes.byteLength);
     }
   }
 
   /** Sets every byte to zero. */
   clear(): void {
-    this.#arena.backend.library.ggml.tensorMemset(this.ptr, 0, 0, this.bytes);
+    this.#arena.backend.library.ggml.tensorMemset(this.#withMemory("write"), 0, 0, this.bytes);
+  }
+
+  #withMemory(what: string): Pointer {
+    const { ptr } = this;
+    if (this.#arena.backend.library.ggml.getData(ptr) !== 0) return ptr;
+    throw new EngineError(`${what}: tensor ${shapeText(this.shape)} has no memory yet`, {
+      mend: "Allocate the graph first; a node that is not put into it never has any.",
+    });
   }
 }
 
