@@ -1,10 +1,11 @@
 /**
  * Prefill and decoding against llama.cpp, through node-llama-cpp, on the same GGUF file: random weights, the same
- * threads, flash attention, keys and values of f16, contexts and batches on both sides, in turns in one process.
+ * threads, flash attention, keys and values of f16, contexts and batches on both sides, in one process.
  *
  * Both sides are timed at the same place, where a program would take their tokens: prefill is the time until the
- * first token comes out of the generator for a prompt of 512 tokens, decoding the time of the 64 tokens after it, at
- * temperature 0. That is `generateTokens` here, and `LlamaContextSequence.evaluate` there, the lowest level of
+ * first token comes out of the generator for a prompt of 512 tokens, decoding that of each of the 64 tokens after it,
+ * at temperature 0. They take turns token by token, so that what else the machine does meets both alike; the medians
+ * are over all tokens of all rounds. That is `generateTokens` here, and `LlamaContextSequence.evaluate` there, the lowest level of
  * node-llama-cpp's public interface that yields tokens: it decodes and samples natively, without chat, text or grammar.
  */
 
@@ -78,25 +79,31 @@ interface ModelFile {
   readonly fileBytes: number;
 }
 
-/** Medians in tokens a second, and of the rounds' ratios, ours over theirs. */
+/** Medians in tokens a second, and ours over theirs. */
 interface Speeds {
   readonly ours: number;
   readonly theirs: number;
   readonly ratio: number;
 }
 
-interface Comparison extends ModelFile {
+interface Measurement {
   readonly prefill: Speeds;
   readonly decode: Speeds;
+  /** Share of the decoded tokens in which the two agree. */
+  readonly sameTokens: number;
 }
 
-interface Timing {
-  readonly prefillSeconds: number;
-  readonly decodeSeconds: number;
-}
+interface Comparison extends ModelFile, Measurement {}
 
-/** Reads a prompt and generates, from an empty context. */
-type Generate = (prompt: Int32Array) => Promise<Timing>;
+/** Reads a prompt into an empty context and yields tokens. */
+type Generate = (prompt: Int32Array) => Promise<AsyncGenerator<number, unknown, void>>;
+
+interface Side {
+  readonly generate: Generate;
+  readonly prefillSeconds: number[];
+  readonly tokenSeconds: number[];
+  readonly tokens: unknown[];
+}
 
 /** The caller removes the file. */
 function writeModel(backend: Backend, folder: string, { preset, vocabSize, type }: BenchModel): ModelFile {
@@ -110,11 +117,7 @@ function writeModel(backend: Backend, folder: string, { preset, vocabSize, type 
   return { preset, type, file, fileBytes: statSync(file).size };
 }
 
-async function compare(
-  backend: Backend,
-  llama: Llama,
-  file: string,
-): Promise<{ prefill: Speeds; decode: Speeds }> {
+async function compare(backend: Backend, llama: Llama, file: string): Promise<Measurement> {
   using weights = openWeights(backend, readModelFiles(file));
   using decoder = new Decoder(backend, weights, { contextTokens, cacheType: "f16" });
   const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
@@ -129,12 +132,12 @@ async function compare(
     const ours: Generate = async (prompt) => {
       decoder.truncate(0);
       const options = { temperature: 0, topK: 0, topP: 1, next: () => 0, stopIds: [] };
-      return timed(generateTokens(decoder, prompt, { ...options, maxTokens: decodedTokens + 1 }));
+      return generateTokens(decoder, prompt, { ...options, maxTokens: decodedTokens + 1 });
     };
     const theirs: Generate = async (prompt) => {
       await sequence.clearHistory();
       const tokens = Array.from(prompt, (id) => id as Token);
-      return timed(sequence.evaluate(tokens, { temperature: 0, yieldEogToken: true }));
+      return sequence.evaluate(tokens, { temperature: 0, yieldEogToken: true });
     };
     return await alternate(weights.config.vocabSize, ours, theirs);
   } finally {
@@ -143,40 +146,50 @@ async function compare(
   }
 }
 
-async function alternate(
-  vocabSize: number,
-  ours: Generate,
-  theirs: Generate,
-): Promise<{ prefill: Speeds; decode: Speeds }> {
+async function alternate(vocabSize: number, ours: Generate, theirs: Generate): Promise<Measurement> {
   const random = createRandom(2);
-  const timings: [ours: Timing, theirs: Timing][] = [];
-  for (let round = 0; round <= rounds; round += 1) {
+  const sides: [ours: Side, theirs: Side] = [sideOf(ours), sideOf(theirs)];
+  // The first round warms both up.
+  await takeTurns(
+    [sideOf(ours), sideOf(theirs)],
+    Int32Array.from({ length: promptTokens }, () => random.int(vocabSize)),
+  );
+  for (let round = 0; round < rounds; round += 1) {
     const prompt = Int32Array.from({ length: promptTokens }, () => random.int(vocabSize));
-    // Who goes first changes: what comes second finds the processor warm, and hot.
-    const first = await (round % 2 === 0 ? ours : theirs)(prompt);
-    const second = await (round % 2 === 0 ? theirs : ours)(prompt);
-    // The first round warms up.
-    if (round > 0) timings.push(round % 2 === 0 ? [first, second] : [second, first]);
+    // Who goes first changes.
+    await takeTurns(round % 2 === 0 ? sides : sides.toReversed(), prompt);
   }
-  const speeds = (tokens: number, part: keyof Timing): Speeds => ({
-    ours: median(timings.map(([timing]) => tokens / timing[part])),
-    theirs: median(timings.map(([, timing]) => tokens / timing[part])),
-    ratio: median(timings.map(([ours, theirs]) => theirs[part] / ours[part])),
-  });
+  const [first, second] = sides;
+  const same = first.tokens.filter((token, i) => token === second.tokens[i]).length;
   return {
-    prefill: speeds(promptTokens, "prefillSeconds"),
-    decode: speeds(decodedTokens, "decodeSeconds"),
+    prefill: speedsOf(promptTokens, first.prefillSeconds, second.prefillSeconds),
+    decode: speedsOf(1, first.tokenSeconds, second.tokenSeconds),
+    sameTokens: same / first.tokens.length,
   };
 }
 
-async function timed(tokens: AsyncGenerator<number, unknown, void>): Promise<Timing> {
-  const start = performance.now();
-  await tokens.next();
-  const first = performance.now();
-  for (let i = 0; i < decodedTokens; i += 1) await tokens.next();
-  const last = performance.now();
-  await tokens.return(undefined);
-  return { prefillSeconds: (first - start) / 1000, decodeSeconds: (last - first) / 1000 };
+function sideOf(generate: Generate): Side {
+  return { generate, prefillSeconds: [], tokenSeconds: [], tokens: [] };
+}
+
+async function takeTurns(sides: readonly Side[], prompt: Int32Array): Promise<void> {
+  const running: [Side, AsyncGenerator<number, unknown, void>][] = [];
+  for (const side of sides) running.push([side, await side.generate(prompt)]);
+  for (let i = 0; i <= decodedTokens; i += 1) {
+    for (const [side, tokens] of running) {
+      const start = performance.now();
+      const { value } = await tokens.next();
+      const seconds = (performance.now() - start) / 1000;
+      (i === 0 ? side.prefillSeconds : side.tokenSeconds).push(seconds);
+      side.tokens.push(value);
+    }
+  }
+  for (const [, tokens] of running) await tokens.return(undefined);
+}
+
+function speedsOf(tokens: number, ours: readonly number[], theirs: readonly number[]): Speeds {
+  const [our, their] = [median(ours), median(theirs)];
+  return { ours: tokens / our, theirs: tokens / their, ratio: their / our };
 }
 
 function rowsOf({ preset, type, prefill, decode }: Comparison): [string, string][] {
@@ -190,8 +203,15 @@ function speedsText({ ours, theirs, ratio }: Speeds): string {
   return `${ours.toFixed(0)} tokens/s, node-llama-cpp ${theirs.toFixed(0)}, ratio ${ratio.toFixed(2)}`;
 }
 
-function numbersOf({ preset, type, fileBytes, prefill, decode }: Comparison): object {
-  return { preset, type, fileBytes, prefill: speedsNumbers(prefill), decode: speedsNumbers(decode) };
+function numbersOf({ preset, type, fileBytes, sameTokens, prefill, decode }: Comparison): object {
+  return {
+    preset,
+    type,
+    fileBytes,
+    sameTokens: rounded(sameTokens),
+    prefill: speedsNumbers(prefill),
+    decode: speedsNumbers(decode),
+  };
 }
 
 function speedsNumbers({ ours, theirs, ratio }: Speeds): object {
