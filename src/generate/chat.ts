@@ -66,6 +66,7 @@ export class ChatSession {
     const stream = createStreamDecoder(this.#tokenizer, tokens);
     const answered: number[] = [];
     let answer = "";
+    let rest = "";
     let reason: StopReason | "aborted" = "aborted";
     try {
       const generated = generateTokens(
@@ -88,14 +89,15 @@ export class ChatSession {
       }
     } catch (error) {
       if (signal?.aborted !== true) throw error;
+    } finally {
+      // Also when the caller listens no further: what the decoder has read must be known.
+      rest = stream.end();
+      answer += rest;
+      this.#read = [...tokens, ...answered].slice(0, this.#decoder.length);
+      const content = answer.trim();
+      this.#turns = content === "" ? turns.slice(0, -1) : [...turns, { role: "assistant", content }];
     }
-    const rest = stream.end();
-    answer += rest;
     if (rest !== "") yield { type: "text", text: rest };
-    this.#read = [...tokens, ...answered].slice(0, this.#decoder.length);
-    const content = answer.trim();
-    if (content === "") this.#turns = turns.slice(0, -1);
-    else this.#turns = [...turns, { role: "assistant", content }];
     yield { type: "done", reason, tokens: answered.length };
   }
 

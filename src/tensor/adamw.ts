@@ -72,52 +72,96 @@ export function createAdamW(
   state: AdamWState,
   options: AdamWOptions,
 ): Optimizer {
-  const names = Object.keys(weights);
-  const capacity = names.length * 8 + 64;
-  const norm = new Graph("gradient norm", backend, { capacity });
-  const squares = norm.input([1]);
-  for (const name of names) norm.effect(addInto(norm, squares, sumOfSquares(norm, state.gradients[name]!)));
-  norm.allocate();
-
-  const step = new Graph("AdamW", backend, { capacity });
-  const clip = step.input([1]);
-  const decayed = step.input([7]);
-  const plain = step.input([7]);
-  for (const name of names) {
-    const weight = weights[name]!;
-    const gradient = mulScalar(step, state.gradients[name]!, clip);
-    const settings = weight.shape.length >= 2 ? decayed : plain;
-    step.effect(adamwStep(step, weight, { gradient, m: state.m[name]!, v: state.v[name]!, settings }));
+  const capacity = Object.keys(weights).length * 8 + 64;
+  const graphs: Graph[] = [];
+  const newGraph = (name: string): Graph => {
+    const graph = new Graph(name, backend, { capacity });
+    graphs.push(graph);
+    return graph;
+  };
+  const dispose = (): void => {
+    for (const graph of graphs.toReversed()) graph[Symbol.dispose]();
+  };
+  try {
+    const norm = buildNorm(newGraph("gradient norm"), state);
+    const step = buildStep(newGraph("AdamW"), weights, state);
+    return optimizerOf({ norm, step, options, dispose, state });
+  } catch (error) {
+    dispose();
+    throw error;
   }
-  step.allocate();
+}
 
+// --- internal ---
+
+interface NormGraph {
+  readonly graph: Graph;
+  /** Σ g². [1] */
+  readonly squares: Tensor;
+}
+
+function buildNorm(graph: Graph, state: AdamWState): NormGraph {
+  const squares = graph.input([1]);
+  for (const gradient of Object.values(state.gradients))
+    graph.effect(addInto(graph, squares, sumOfSquares(graph, gradient)));
+  graph.allocate();
+  return { graph, squares };
+}
+
+interface StepGraph {
+  readonly graph: Graph;
+  /** What gradients are multiplied by. [1] */
+  readonly clip: Tensor;
+  /** Settings of tensors that decay. [7] */
+  readonly decayed: Tensor;
+  /** Settings of those that do not. [7] */
+  readonly plain: Tensor;
+}
+
+function buildStep(graph: Graph, weights: Readonly<Record<string, Tensor>>, state: AdamWState): StepGraph {
+  const clip = graph.input([1]);
+  const decayed = graph.input([7]);
+  const plain = graph.input([7]);
+  for (const [name, weight] of Object.entries(weights)) {
+    const gradient = mulScalar(graph, state.gradients[name]!, clip);
+    const settings = weight.shape.length >= 2 ? decayed : plain;
+    graph.effect(adamwStep(graph, weight, { gradient, m: state.m[name]!, v: state.v[name]!, settings }));
+  }
+  graph.allocate();
+  return { graph, clip, decayed, plain };
+}
+
+interface OptimizerParts {
+  readonly norm: NormGraph;
+  readonly step: StepGraph;
+  readonly options: AdamWOptions;
+  readonly state: AdamWState;
+  readonly dispose: () => void;
+}
+
+function optimizerOf({ norm, step, options, state, dispose }: OptimizerParts): Optimizer {
   let lastNorm = 0;
   return {
     async gradientNorm(signal) {
-      squares.clear();
-      await norm.compute(signal);
-      lastNorm = Math.sqrt(squares.readF32()[0]!);
+      norm.squares.clear();
+      await norm.graph.compute(signal);
+      lastNorm = Math.sqrt(norm.squares.readF32()[0]!);
       return lastNorm;
     },
     async update(lr, t, signal) {
       const { beta1, beta2, eps, weightDecay, gradClip } = options;
-      clip.write(Float32Array.of(Math.min(1, gradClip / (lastNorm + 1e-12))));
+      step.clip.write(Float32Array.of(Math.min(1, gradClip / (lastNorm + 1e-12))));
       const corrections = [1 / (1 - beta1 ** t), 1 / (1 - beta2 ** t)];
-      decayed.write(Float32Array.of(lr, beta1, beta2, eps, weightDecay, ...corrections));
-      plain.write(Float32Array.of(lr, beta1, beta2, eps, 0, ...corrections));
-      await step.compute(signal);
+      step.decayed.write(Float32Array.of(lr, beta1, beta2, eps, weightDecay, ...corrections));
+      step.plain.write(Float32Array.of(lr, beta1, beta2, eps, 0, ...corrections));
+      await step.graph.compute(signal);
     },
     clearGradients() {
-      for (const name of names) state.gradients[name]!.clear();
+      for (const gradient of Object.values(state.gradients)) gradient.clear();
     },
-    [Symbol.dispose]() {
-      step[Symbol.dispose]();
-      norm[Symbol.dispose]();
-    },
+    [Symbol.dispose]: dispose,
   };
 }
-
-// --- internal ---
 
 interface AdamWOperands {
   readonly gradient: Tensor;

@@ -51,9 +51,9 @@ export class Graph implements Disposable {
     this.name = name;
     this.backend = backend;
     this.precision = precision;
+    this.#nodes = new Arena(name, backend, capacity);
     // Inputs have a buffer of their own: the allocator would reuse their memory after their last reader.
     this.#inputs = new Arena(`${name} inputs`, backend, 64);
-    this.#nodes = new Arena(name, backend, capacity);
     this.#graph = backend.library.ggml.newGraphCustom(this.#nodes.ctx, capacity, false);
   }
 

@@ -8,8 +8,9 @@
 
 import { dtypes, type DType } from "./dtype.ts";
 import type { Graph } from "./graph.ts";
-import { sameShape, shapeError } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import { sameShape, shapeError, shapeText } from "./shape.ts";
+import { requireFloat, type Tensor } from "./tensor.ts";
+import { ConfigError } from "../errors/errors.ts";
 
 /**
  * y = x wᵀ for each leading index: y[..., n, m] = Σₖ x[..., n, k] · w[..., m, k]. f32 sums.
@@ -28,8 +29,7 @@ export function matmul(g: Graph, x: Tensor, w: Tensor): Tensor {
     throw shapeError("matmul", x.shape, w.shape, "leading dims differ");
   }
   if (x.dtype !== "f32") throw shapeError("matmul", x.shape, w.shape, `x is ${x.dtype}, not f32`);
-  if (w.dtype === "i32" || w.dtype === "i64")
-    throw shapeError("matmul", x.shape, w.shape, `w is ${w.dtype}, which has no product`);
+  requireFloat("matmul", w);
   const y = product(g, x, w);
   return g.differentiable(y.ptr, y.shape, [
     [x, (dy) => product(g, dy, transposed(g, w))],
@@ -50,9 +50,12 @@ export function operand(g: Graph, x: Tensor): Tensor {
 export function transposed(g: Graph, x: Tensor): Tensor {
   const known = g.derived.transposed.get(x);
   if (known !== undefined) return known;
+  requireFloat("transposed", x);
+  if (x.shape.length < 2)
+    throw new ConfigError(`transposed: ${shapeText(x.shape)} has not two dimensions to exchange`);
   const { ggml } = g.backend.library;
   const view = ggml.permute(g.reserve(), x.ptr, 1, 0, 2, 3);
-  const dtype = operandType(g, x.shape.at(-2)!);
+  const dtype = operandType(g, x.shape.at(-2)!) === "bf16" ? "bf16" : x.dtype;
   const ptr = dtype === "bf16" ? ggml.cast(g.reserve(), view, dtypes.bf16.id) : ggml.cont(g.reserve(), view);
   const shape = [...x.shape.slice(0, -2), x.shape.at(-1)!, x.shape.at(-2)!];
   return remember(g.derived.transposed, x, g.node(ptr, shape, { dtype }));

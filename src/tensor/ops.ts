@@ -8,7 +8,7 @@
 import { ConfigError } from "../errors/errors.ts";
 import type { Graph } from "./graph.ts";
 import { checkShape, elementsOf, extentsOf, sameShape, shapeError, shapeText, type Shape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import { requireFloat, type Tensor } from "./tensor.ts";
 
 /** y = a + b. Both `[...]`. */
 export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
@@ -88,6 +88,7 @@ export function sumOfSquares(g: Graph, x: Tensor): Tensor {
  */
 export function rmsNorm(g: Graph, x: Tensor, eps: number): Tensor {
   requireF32("rmsNorm", x);
+  if (!(eps >= 0 && Number.isFinite(eps))) throw new ConfigError(`rmsNorm: ε is ${eps}, not a number from 0`);
   const y = ggml(g).rmsNorm(g.reserve(), x.ptr, eps);
   return g.differentiable(y, x.shape, [
     [x, (dy) => g.node(ggml(g).rmsNormBack(g.reserve(), dy.ptr, x.ptr, eps), x.shape)],
@@ -153,7 +154,8 @@ export function rows(g: Graph, table: Tensor, indices: Tensor): Tensor {
 /** Writes rows into a table's own memory: table[indices[i]] = x[i]. indices i64 `[n]`. Takes effect when it runs. */
 export function setRows(g: Graph, table: Tensor, x: Tensor, indices: Tensor): Tensor {
   const fits = table.shape.length === 2 && x.shape.length === 2 && table.shape[1] === x.shape[1];
-  if (!fits || indices.shape[0] !== x.shape[0] || indices.dtype !== "i64" || x.dtype !== "f32") {
+  const isIndexed = indices.shape.length === 1 && indices.shape[0] === x.shape[0];
+  if (!fits || !isIndexed || indices.dtype !== "i64" || x.dtype !== "f32") {
     throw shapeError(
       "setRows",
       table.shape,
@@ -255,11 +257,6 @@ function repeat(g: Graph, x: Tensor, like: Tensor): Tensor {
 function requireSame(op: string, a: Tensor, b: Tensor): void {
   if (!sameShape(a.shape, b.shape)) throw shapeError(op, a.shape, b.shape, "the shapes differ");
   requireF32(op, a, b);
-}
-
-function requireFloat(op: string, x: Tensor): void {
-  if (["f32", "f16", "bf16"].includes(x.dtype)) return;
-  throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, not f32, f16 or bf16`);
 }
 
 function requireF32(op: string, ...tensors: readonly Tensor[]): void {

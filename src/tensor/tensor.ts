@@ -32,6 +32,8 @@ export class Tensor {
     this.dtype = options.dtype ?? "f32";
     this.requiresGrad = options.requiresGrad ?? false;
     this.limit = options.limit ?? 0;
+    if (!Number.isSafeInteger(this.limit) || this.limit < 0)
+      throw new ConfigError(`a limit of ${this.limit} for indices is not a whole number from 0`);
   }
 
   /** Its ggml_tensor. For tensor/ only. @throws {UseAfterFreeError} once its arena is disposed. */
@@ -110,6 +112,12 @@ export class Tensor {
       mend: "Allocate the graph first; a node that is not put into it never has any.",
     });
   }
+}
+
+/** @throws {ConfigError} for integers, which have no kernels of arithmetic. */
+export function requireFloat(op: string, x: Tensor): void {
+  if (x.dtype !== "i32" && x.dtype !== "i64") return;
+  throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, not f32, f16 or bf16`);
 }
 
 // --- internal ---

@@ -7,6 +7,9 @@ import { tinyText } from "../tiny-corpus.ts";
 
 const bin = fileURLToPath(new URL("../../bin/cria.js", import.meta.url));
 
+/** Children that have not ended: a test that failed may leave some. */
+const alive = new Set<ChildProcess>();
+
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -26,6 +29,7 @@ export interface Running {
 /** Starts the command as a user does, in a folder. */
 export function start(folder: string, ...words: readonly string[]): Running {
   const child = spawn(process.execPath, [bin, ...words], { cwd: folder });
+  alive.add(child);
   const written = { stdout: "", stderr: "" };
   const looks = new Set<() => void>();
   for (const name of ["stdout", "stderr"] as const) {
@@ -35,7 +39,10 @@ export function start(folder: string, ...words: readonly string[]): Running {
     });
   }
   const ended = new Promise<Ended>((done) => {
-    child.on("close", (code, signal) => done({ code, signal, ...written }));
+    child.on("close", (code, signal) => {
+      alive.delete(child);
+      done({ code, signal, ...written });
+    });
   });
   const says = (text: string | RegExp): Promise<void> =>
     new Promise((done, fail) => {
@@ -69,7 +76,11 @@ export function workFolder(): { readonly folder: string; readonly remove: () => 
   const folder = mkdtempSync(join(tmpdir(), "cria-end-to-end-"));
   mkdirSync(join(folder, "books"));
   for (let i = 1; i <= 6; i += 1) writeFileSync(join(folder, "books", `book-${i}.txt`), tinyText(60, i));
-  return { folder, remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }) };
+  const remove = (): void => {
+    for (const child of alive) child.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  };
+  return { folder, remove };
 }
 
 /** Settings of a run that takes a second, as `--set` takes them. */

@@ -2,11 +2,14 @@
 
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readMetrics } from "../../src/train/metrics.ts";
 import { openTokenizer } from "../../src/tokenizer/open.ts";
 import { tinyText } from "../tiny-corpus.ts";
 import { cria, criaWithInput, settings, start, tinyPretraining, workFolder, type Ended } from "./cria.ts";
+
+// A command that waits for what does not come is not waited for.
+vi.setConfig({ testTimeout: 60_000 });
 
 let work: ReturnType<typeof workFolder>;
 let first: Ended;

@@ -2,21 +2,29 @@
 
 import { expect, test } from "vitest";
 import { openBackend } from "../../src/tensor/backend.ts";
+import { createAdamW, createAdamWState } from "../../src/tensor/adamw.ts";
 import { backward } from "../../src/tensor/backward.ts";
-import { cachedAttention } from "../../src/tensor/flash-attention.ts";
+import { cachedAttention, type CachedAttentionInputs } from "../../src/tensor/flash-attention.ts";
 import { Graph } from "../../src/tensor/graph.ts";
 import { createTargets, crossEntropy, writeTargets } from "../../src/tensor/loss.ts";
-import { matmul } from "../../src/tensor/matmul.ts";
+import { matmul, transposed } from "../../src/tensor/matmul.ts";
 import {
   add,
+  addInto,
+  mul,
   mulGain,
   mulScalar,
   permute,
   reshape,
+  rmsNorm,
   rows,
+  scale,
   setRows,
+  silu,
   slice,
   softmax,
+  sum,
+  sumOfSquares,
   swiglu,
 } from "../../src/tensor/ops.ts";
 import { rope } from "../../src/tensor/rope.ts";
@@ -26,6 +34,17 @@ import type { Tensor } from "../../src/tensor/tensor.ts";
 type Refusal = (g: Graph, input: (shape: readonly number[]) => Tensor) => unknown;
 
 const i32 = (g: Graph, length: number, limit: number): Tensor => g.input([length], { dtype: "i32", limit });
+
+const half = (g: Graph, shape: readonly number[]): Tensor => g.input(shape, { dtype: "f16" });
+
+/** Two tokens, four heads on two key-value heads, and a cache of 16 cells; one of them replaced. */
+const cache = (g: Graph, change: Partial<CachedAttentionInputs>): CachedAttentionInputs => ({
+  q: g.input([1, 2, 4, 8]),
+  keys: half(g, [16, 16]),
+  values: half(g, [16, 16]),
+  mask: half(g, [2, 16]),
+  ...change,
+});
 
 const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   [
@@ -89,6 +108,88 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   [
     "crossEntropy: [4, 8] x [10, 8]: the targets were made for other sizes",
     (g, x) => crossEntropy(g, { x: x([4, 8]), head: x([10, 8]), targets: createTargets(g, 5, 10) }),
+  ],
+  ["mul: [2, 3] x [6]: the shapes differ", (g, x) => mul(g, x([2, 3]), x([6]))],
+  ["addInto: [2] x [1]: the shapes differ", (g, x) => addInto(g, x([2]), x([1]))],
+  ["mul: [2] is f16, not f32", (g) => mul(g, half(g, [2]), half(g, [2]))],
+  ["addInto: [2] is f16, not f32", (g, x) => addInto(g, half(g, [2]), x([2]))],
+  ["mulGain: [2] is f16, not f32", (g, x) => mulGain(g, x([3, 2]), half(g, [2]))],
+  ["mulScalar: [1] is f16, not f32", (g, x) => mulScalar(g, x([3, 2]), half(g, [1]))],
+  ["scale: [2] is f16, not f32", (g) => scale(g, half(g, [2]), 2)],
+  ["sum: [2] is i32, not f32", (g) => sum(g, i32(g, 2, 9))],
+  ["sumOfSquares: [2] is f16, not f32", (g) => sumOfSquares(g, half(g, [2]))],
+  ["rmsNorm: [2] is f16, not f32", (g) => rmsNorm(g, half(g, [2]), 0)],
+  ["rmsNorm: ε is -1, not a number from 0", (g, x) => rmsNorm(g, x([2]), -1)],
+  ["rmsNorm: ε is NaN, not a number from 0", (g, x) => rmsNorm(g, x([2]), Number.NaN)],
+  ["silu: [2] is f16, not f32", (g) => silu(g, half(g, [2]))],
+  ["swiglu: [2] is f16, not f32", (g, x) => swiglu(g, x([2]), half(g, [2]))],
+  ["softmax: [2, 2] is f16, not f32", (g) => softmax(g, half(g, [2, 2]), half(g, [2, 2]), 1)],
+  [
+    "softmax: [1, 2, 4, 4] x [4, 5]: the mask (f16) is not f16 [queries, keys]",
+    (g, x) => softmax(g, x([1, 2, 4, 4]), half(g, [4, 5]), 1),
+  ],
+  ["permute: [2, 3] is f16, not f32", (g) => permute(g, half(g, [2, 3]), [1, 0])],
+  ["transposed: [4] has not two dimensions to exchange", (g, x) => transposed(g, x([4]))],
+  ["transposed: [4] is i32, not f32, f16 or bf16", (g) => transposed(g, i32(g, 4, 9))],
+  ["matmul: [2, 4] x [3, 4]: x is f16, not f32", (g, x) => matmul(g, half(g, [2, 4]), x([3, 4]))],
+  [
+    "matmul: [3, 4] is i32, not f32, f16 or bf16",
+    (g, x) => matmul(g, x([2, 4]), g.input([3, 4], { dtype: "i32" })),
+  ],
+  [
+    "rows: [8, 4] is i64, not f32, f16 or bf16",
+    (g) => rows(g, g.input([8, 4], { dtype: "i64" }), i32(g, 3, 8)),
+  ],
+  ["rows: [8] x [3]: wants a table [rows, dim] and i32 indices [n]", (g, x) => rows(g, x([8]), i32(g, 3, 8))],
+  [
+    "setRows: [8, 4] x [3, 4]: wants a table [rows, dim], f32 [n, dim] and i64 indices [n]",
+    (g, x) => setRows(g, x([8, 4]), x([3, 4]), g.input([3, 2], { dtype: "i64", limit: 8 })),
+  ],
+  [
+    "setRows: [8, 4] x [3]: indices may reach 9, past the table's rows",
+    (g, x) => setRows(g, x([8, 4]), x([3, 4]), g.input([3], { dtype: "i64", limit: 9 })),
+  ],
+  [
+    "setRows: [8, 4] is i32, not f32, f16 or bf16",
+    (g, x) =>
+      setRows(g, g.input([8, 4], { dtype: "i32" }), x([3, 4]), g.input([3], { dtype: "i64", limit: 8 })),
+  ],
+  [
+    "reshape: [1, 1, 2, 3, 1] is not a shape of one to four positive sizes",
+    (g, x) => reshape(g, x([2, 3]), [1, 1, 2, 3, 1]),
+  ],
+  [
+    "reshape: [0.5, 12] is not a shape of one to four positive sizes",
+    (g, x) => reshape(g, x([2, 3]), [0.5, 12]),
+  ],
+  ["slice: rows 0 to 0 lie outside [3, 2]", (g, x) => slice(g, x([3, 2]), 0, 0)],
+  ["slice: rows 0.5 to 1.5 lie outside [3, 2]", (g, x) => slice(g, x([3, 2]), 0.5, 1)],
+  ["slice: rows NaN to NaN lie outside [3, 2]", (g, x) => slice(g, x([3, 2]), Number.NaN, 1)],
+  [
+    "rope: [1, 5, 2, 4] x [5]: wants one i32 position for each of seq",
+    (g, x) => rope(g, x([1, 5, 2, 4]), x([5]), 1e4),
+  ],
+  [
+    "cachedAttention: [2, 2, 4, 8] x [16, 16]: q is not f32 [1, tokens, heads, headDim]",
+    (g, x) => cachedAttention(g, cache(g, { q: x([2, 2, 4, 8]) })),
+  ],
+  [
+    "cachedAttention: [1, 2, 4, 8] x [16, 16]: the keys are not f16 or f32 [cells, kvHeads · headDim]",
+    (g) => cachedAttention(g, cache(g, { keys: g.input([16, 16], { dtype: "i32" }) })),
+  ],
+  [
+    "cachedAttention: [16, 16] x [15, 16]: keys and values differ",
+    (g) => cachedAttention(g, cache(g, { values: half(g, [15, 16]) })),
+  ],
+  [
+    "cachedAttention: [1, 2, 4, 8] x [2, 17]: the mask is not f16 [tokens, length <= cells]",
+    (g) => cachedAttention(g, cache(g, { mask: half(g, [2, 17]) })),
+  ],
+  ["a limit of -1 for indices is not a whole number from 0", (g) => i32(g, 3, -1)],
+  ["a limit of 1.5 for indices is not a whole number from 0", (g) => i32(g, 3, 1.5)],
+  [
+    "backward: the loss depends on no tensor that requires a gradient",
+    (g, x) => backward(g, x([1]), () => {}),
   ],
   ["backward: the loss is not one number", (g, x) => backward(g, x([2]), () => {})],
   ["input: [0, 2] is not a shape of one to four positive sizes", (_, x) => x([0, 2])],
@@ -160,4 +261,29 @@ test("a graph that is disposed while it runs frees its memory when it is done", 
   await run;
   // The memory is freed on the next turn of the promise queue; tests/setup.ts then finds nothing alive.
   await new Promise((resolve) => setImmediate(resolve));
+});
+
+test("a storage names the tensor whose shape cannot be", () => {
+  using backend = openBackend({ threads: 1 });
+  expect(() => createStorage("bad", backend, { wq: { shape: [4, 0] } })).toThrow(
+    "wq: [4, 0] is not a shape of one to four positive sizes",
+  );
+});
+
+test("an optimiser is not built on moments of other sizes", () => {
+  using backend = openBackend({ threads: 1 });
+  using weights = createStorage("weights", backend, { w: { shape: [4, 2], requiresGrad: true } });
+  using other = createStorage("others", backend, { w: { shape: [4, 3], requiresGrad: true } });
+  using state = createAdamWState(backend, other.tensors);
+  const options = { beta1: 0.9, beta2: 0.95, eps: 1e-5, weightDecay: 0, gradClip: 1 };
+  expect(() => createAdamW(backend, weights.tensors, state, options)).toThrow(
+    "adamw: [4, 2] x [4, 3]: the sizes differ",
+  );
+});
+
+test.each([0, -1, 1.5, Number.NaN, 2 ** 40])("a graph of %s nodes is refused", (capacity) => {
+  using backend = openBackend({ threads: 1 });
+  expect(() => new Graph("odd", backend, { capacity })).toThrow(
+    `arena "odd": a capacity of ${capacity} is not from 1 to 1048576 tensors`,
+  );
 });

@@ -1,0 +1,70 @@
+/** Opening a model: what a checkpoint says when it is opened again, and that nothing is left open when it fails. */
+
+import { cpSync, mkdtempSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { liveArenas } from "../../src/engine/library.ts";
+import { loadModel } from "../../src/generate/loaded-model.ts";
+import { Decoder } from "../../src/model/decoder.ts";
+import { openBackend } from "../../src/tensor/backend.ts";
+import { saveCheckpoint } from "../../src/train/checkpoint.ts";
+import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
+import { tinyConfig, tinyWeights } from "../tiny-model.ts";
+
+const tokenizer = tinyTokenizer();
+const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize };
+
+let folder: string;
+let model: string;
+let logits: Float32Array;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "cria-load-"));
+  model = join(folder, "model");
+  using backend = openBackend({ threads: 1 });
+  using weights = tinyWeights(backend, config);
+  saveCheckpoint(model, { weights, tokenizer, run: { step: 1 } });
+  using decoder = new Decoder(backend, weights);
+  logits = await decoder.read([1, 20, 30]);
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test("a model that was saved says the same when it is opened, bit for bit", async () => {
+  using opened = loadModel(model, { threads: 1 });
+  expect(opened.files.config).toEqual(config);
+  expect(opened.tokenizer.encode("a b")).toEqual(tokenizer.encode("a b"));
+  expect(await opened.decoder.read([1, 20, 30])).toEqual(logits);
+});
+
+test("a longer or shorter context may be asked for", () => {
+  using short = loadModel(model, { threads: 1, contextTokens: 16 });
+  expect(short.decoder.contextTokens).toBe(16);
+  using own = loadModel(model, { threads: 1 });
+  expect(own.decoder.contextTokens).toBe(config.maxSeqLen);
+});
+
+test("disposing twice is safe", () => {
+  const opened = loadModel(model, { threads: 1 });
+  opened[Symbol.dispose]();
+  opened[Symbol.dispose]();
+});
+
+describe("when it cannot be opened, nothing stays open:", () => {
+  test.each([
+    ["a context that is too long", { contextTokens: 2 ** 40 }, /^arena "kv cache" needs/],
+    ["a context that is none", { contextTokens: 0.5 }, /^a context of 0.5 tokens is no positive integer$/],
+    ["a device that is not there", { device: "tpu" }, /^there is no device "tpu"$/],
+    ["a tokenizer that is not there", { tokenizer: "/absent/tokenizer.model" }, /does not exist$/],
+  ])("%s", (_title, options, message) => {
+    expect(() => loadModel(model, { threads: 1, ...options })).toThrow(message);
+    expect(liveArenas()).toEqual([]);
+  });
+
+  test("weights that were cut short", () => {
+    const cut = join(folder, "cut");
+    cpSync(model, cut, { recursive: true });
+    truncateSync(join(cut, "model.safetensors"), 40_000);
+    expect(() => loadModel(cut, { threads: 1 })).toThrow(/its data ends at byte \d+, the file at 40000$/);
+    expect(liveArenas()).toEqual([]);
+  });
+});
