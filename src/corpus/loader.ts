@@ -94,24 +94,33 @@ export function createLoader(shards: TokenStream, options: LoaderOptions, state?
   };
 }
 
+/** Part of a text to be predicted. */
+export interface ValidationWindow {
+  /** `[n]`, n <= seqLen */
+  readonly tokens: Int32Array;
+  /** The next tokens. `[n]` */
+  readonly targets: Int32Array;
+  /** Targets before this one are another window's: their tokens are context here. */
+  readonly from: number;
+}
+
 /**
- * Cuts the whole stream in order: each token but the first is predicted exactly once, from what precedes it in
- * its window.
+ * Cuts the whole stream in order into windows that overlap by half: each token but the first is predicted exactly
+ * once, from at least seqLen / 2 tokens before it (or from all there are), as a reader of the whole text would.
  *
- * @yields windows of `count` = seqLen predictions, the last one shorter. [count]
+ * @yields windows of at most seqLen predictions.
  * @throws {ConfigError} if there are fewer than two tokens.
  */
-export function* validationWindows(
-  shards: TokenStream,
-  seqLen: number,
-): Generator<{ tokens: Int32Array; targets: Int32Array; count: number }> {
+export function* validationWindows(shards: TokenStream, seqLen: number): Generator<ValidationWindow> {
   checkPositive("seq_len", seqLen);
   checkLength(shards, 2, seqLen);
-  for (let start = 0; start < shards.tokens - 1; start += seqLen) {
+  const stride = Math.ceil(seqLen / 2);
+  for (let start = 0, predicted = 0; predicted < shards.tokens - 1; start += stride) {
     const count = Math.min(seqLen, shards.tokens - 1 - start);
     const row = new Int32Array(count + 1);
     shards.read(start, count + 1, row);
-    yield { tokens: row.slice(0, count), targets: row.slice(1), count };
+    yield { tokens: row.slice(0, count), targets: row.slice(1), from: predicted - start };
+    predicted = start + count;
   }
 }
 

@@ -7,6 +7,7 @@
  */
 
 import { dtypes, type DType } from "./dtype.ts";
+import type { Pointer } from "../engine/ffi.ts";
 import type { Graph } from "./graph.ts";
 import { sameShape, shapeError, shapeText } from "./shape.ts";
 import { requireFloat, type Tensor } from "./tensor.ts";
@@ -53,15 +54,30 @@ export function transposed(g: Graph, x: Tensor): Tensor {
   requireFloat("transposed", x);
   if (x.shape.length < 2)
     throw new ConfigError(`transposed: ${shapeText(x.shape)} has not two dimensions to exchange`);
-  const { ggml } = g.backend.library;
-  const view = ggml.permute(g.reserve(), x.ptr, 1, 0, 2, 3);
-  const dtype = operandType(g, x.shape.at(-2)!) === "bf16" ? "bf16" : x.dtype;
-  const ptr = dtype === "bf16" ? ggml.cast(g.reserve(), view, dtypes.bf16.id) : ggml.cont(g.reserve(), view);
   const shape = [...x.shape.slice(0, -2), x.shape.at(-1)!, x.shape.at(-2)!];
+  const dtype = operandType(g, x.shape.at(-2)!) === "bf16" ? "bf16" : x.dtype;
+  const ptr =
+    dtype === "bf16" && x.dtype === "f32" && x.shape.length === 2 ? castBlocks(g, x) : laidOut(g, x, dtype);
   return remember(g.derived.transposed, x, g.node(ptr, shape, { dtype }));
 }
 
 // --- internal ---
+
+/** xᵀ as bf16, by way of blocks of 16 rows: one column after another, each read would touch another cache line. */
+function castBlocks(g: Graph, x: Tensor): Pointer {
+  const { ggml } = g.backend.library;
+  const [rows, cols] = x.shape as [number, number];
+  const blocks = ggml.reshape4d(g.reserve(), x.ptr, cols, 16, rows / 16, 1);
+  const turned = ggml.cast(g.reserve(), ggml.permute(g.reserve(), blocks, 1, 0, 2, 3), dtypes.bf16.id);
+  const joined = ggml.cont(g.reserve(), ggml.permute(g.reserve(), turned, 0, 2, 1, 3));
+  return ggml.reshape4d(g.reserve(), joined, rows, cols, 1, 1);
+}
+
+function laidOut(g: Graph, x: Tensor, dtype: DType): Pointer {
+  const { ggml } = g.backend.library;
+  const view = ggml.permute(g.reserve(), x.ptr, 1, 0, 2, 3);
+  return dtype === "bf16" ? ggml.cast(g.reserve(), view, dtypes.bf16.id) : ggml.cont(g.reserve(), view);
+}
 
 /** The product itself, of operands that may already be cast. */
 function product(g: Graph, x: Tensor, w: Tensor): Tensor {

@@ -1,6 +1,6 @@
 /** Loss on held-out text, in bits per byte: comparable between tokenizers and with other kinds of model. */
 
-import { validationWindows } from "../corpus/loader.ts";
+import { validationWindows, type ValidationWindow } from "../corpus/loader.ts";
 import type { TokenShards } from "../corpus/shards.ts";
 import type { MicroBatch, Trainer } from "./step.ts";
 
@@ -36,7 +36,7 @@ export async function validationLoss(
   let tokens = 0;
   for (let from = 0; from < chosen.length; from += size.batch) {
     const windows = chosen.slice(from, from + size.batch);
-    const count = windows.reduce((total, window) => total + window.count, 0);
+    const count = windows.reduce((total, { targets, from: first }) => total + targets.length - first, 0);
     nats += count * (await trainer.evaluate([joined(windows, size)], signal));
     tokens += count;
   }
@@ -52,17 +52,14 @@ export function bitsPerByte(loss: number, shards: Pick<TokenShards, "tokens" | "
 // --- internal ---
 
 /** Windows as the rows of a micro-batch; what is left over counts for nothing. */
-function joined(
-  windows: readonly { tokens: Int32Array; targets: Int32Array; count: number }[],
-  { batch, seq }: ValidationSize,
-): MicroBatch {
+function joined(windows: readonly ValidationWindow[], { batch, seq }: ValidationSize): MicroBatch {
   const tokens = new Int32Array(batch * seq);
   const targets = new Int32Array(batch * seq);
   const weights = new Float32Array(batch * seq);
   for (const [row, window] of windows.entries()) {
     tokens.set(window.tokens, row * seq);
     targets.set(window.targets, row * seq);
-    weights.fill(1, row * seq, row * seq + window.count);
+    weights.fill(1, row * seq + window.from, row * seq + window.targets.length);
   }
   return { tokens, targets, weights };
 }

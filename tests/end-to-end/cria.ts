@@ -71,8 +71,14 @@ export function criaWithInput(folder: string, input: string, ...words: readonly 
   return ended;
 }
 
+export interface WorkFolder {
+  readonly folder: string;
+  /** Also ends what is still running. */
+  readonly remove: () => void;
+}
+
 /** A folder of a test file's own, with a few texts in `books/`. */
-export function workFolder(): { readonly folder: string; readonly remove: () => void } {
+export function workFolder(): WorkFolder {
   const folder = mkdtempSync(join(tmpdir(), "cria-end-to-end-"));
   mkdirSync(join(folder, "books"));
   for (let i = 1; i <= 6; i += 1) writeFileSync(join(folder, "books", `book-${i}.txt`), tinyText(60, i));

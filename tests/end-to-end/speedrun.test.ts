@@ -6,42 +6,19 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readMetrics } from "../../src/train/metrics.ts";
 import { openTokenizer } from "../../src/tokenizer/open.ts";
 import { tinyText } from "../tiny-corpus.ts";
-import { cria, criaWithInput, settings, start, tinyPretraining, workFolder, type Ended } from "./cria.ts";
+import { cria, settings, start, tinyPretraining, workFolder, type Ended, type WorkFolder } from "./cria.ts";
+import { speedrun, tinyRun } from "./tiny-run.ts";
 
 // A command that waits for what does not come is not waited for.
 vi.setConfig({ testTimeout: 60_000 });
 
-let work: ReturnType<typeof workFolder>;
+let work: WorkFolder;
 let first: Ended;
 beforeAll(async () => {
   work = workFolder();
-  const dialogs = Array.from({ length: 40 }, (_, i) => ({
-    messages: [
-      { role: "user", content: `What does number ${i} do?` },
-      { role: "assistant", content: "It follows the ship." },
-    ],
-  }));
-  writeFileSync(join(work.folder, "talk.jsonl"), dialogs.map((dialog) => JSON.stringify(dialog)).join("\n"));
-  writeFileSync(join(work.folder, "tiny.yaml"), "sft:\n  data: talk.jsonl\n");
-  first = await cria(work.folder, ...speedrun("tiny"));
+  first = await tinyRun(work);
 });
 afterAll(() => work.remove());
-
-const tinyTuning = {
-  seq_len: "64",
-  batch_size: "4",
-  micro_batch_size: "4",
-  epochs: "4",
-  lr: "0.01",
-  device: "cpu",
-  threads: "1",
-  precision: "f32",
-};
-
-function speedrun(name: string, changes: Readonly<Record<string, string>> = {}): string[] {
-  const pretraining = settings({ ...tinyPretraining, ...changes }, "pretrain.");
-  return ["speedrun", "tiny.yaml", "--name", name, ...pretraining, ...settings(tinyTuning, "sft.")];
-}
 
 function inRun(...parts: string[]): string {
   return join(work.folder, "runs", "tiny", ...parts);
@@ -292,131 +269,6 @@ test("cria doctor --json is one object with the engine, the devices and what was
   expect(found["devices"]).toContainEqual(expect.stringMatching(/^CPU/));
   for (const key of ["f32 products", "bf16 products", "f16 products"])
     expect(found[key]).toMatch(/^[1-9]\d* GFLOP\/s$/);
-});
-
-describe("cria chat", () => {
-  const words = ["chat", "runs/tiny/model", "--temperature", "0", "-n", "6"];
-
-  test("answers line by line, and keeps commands and answers apart", async () => {
-    const said = [
-      "/help",
-      "/system Be brief.",
-      "What does number 3 do?",
-      "And number 4?",
-      "/save chat.jsonl",
-      "/reset",
-      "What does number 3 do?",
-      "/save after.jsonl",
-      "/system",
-      "/save none.jsonl",
-      "/nope",
-      "/quit",
-      "What does number 5 do?",
-    ];
-    const { code, stdout, stderr } = await criaWithInput(work.folder, `${said.join("\n")}\n`, ...words);
-    expect(code).toBe(0);
-    // Three questions, three answers of a line each; nothing after /quit.
-    const answers = stdout.split("\n");
-    expect(answers).toHaveLength(4);
-    expect(answers[3]).toBe("");
-    // With the same words before it, the same answer.
-    expect(answers[2]).toBe(answers[0]);
-    expect(stderr.split("\n").filter((line) => !line.startsWith("("))).toEqual([
-      "/system TEXT   set the system prompt and start anew; /system alone removes it",
-      "/reset         forget what was said",
-      "/save FILE     write the conversation as a line of messages JSONL",
-      "/quit          end the chat",
-      "The system prompt is set.",
-      "Saved to chat.jsonl.",
-      "Forgotten.",
-      "Saved to after.jsonl.",
-      "The system prompt is removed.",
-      "Saved to none.jsonl.",
-      "Error: there is no /nope",
-      "  /help lists what can be typed.",
-      "",
-    ]);
-    const saved = (name: string): unknown[] =>
-      (JSON.parse(readFileSync(join(work.folder, name), "utf8")) as { messages: unknown[] }).messages;
-    expect(saved("chat.jsonl")).toEqual([
-      { role: "system", content: "Be brief." },
-      { role: "user", content: "What does number 3 do?" },
-      { role: "assistant", content: answers[0]!.trim() },
-      { role: "user", content: "And number 4?" },
-      { role: "assistant", content: answers[1]!.trim() },
-    ]);
-    expect(saved("after.jsonl")).toHaveLength(3);
-    expect(saved("none.jsonl")).toEqual([]);
-  });
-
-  test("that was saved can be trained on", async () => {
-    const recipe = { model: "runs/tiny/model", data: "chat.jsonl", validation_fraction: "0" };
-    writeFileSync(join(work.folder, "tune.yaml"), "seed: 1\n");
-    const tuning = settings({ ...tinyTuning, ...recipe, seq_len: "128", epochs: "1" });
-    const { code, stdout } = await cria(work.folder, "sft", "tune.yaml", ...tuning);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^Model: runs\/tune\/checkpoints\/step-0000000\d\n/);
-    const shown = await cria(work.folder, "sft", "tune.yaml", ...tuning, "--debug");
-    expect(shown.code).toBe(0);
-    expect(shown.stdout).toContain("<<SYS>>");
-  });
-
-  test("forgets the oldest turns when the context is full, and says so", async () => {
-    const questions = Array.from({ length: 8 }, (_, i) => `What does number ${i} do?\n`).join("");
-    const { code, stderr, stdout } = await criaWithInput(
-      work.folder,
-      questions,
-      ...words,
-      "--context",
-      "128",
-    );
-    expect(code).toBe(0);
-    expect(stdout.split("\n")).toHaveLength(9);
-    expect(stderr).toContain("(the context is full: the oldest turn is forgotten)\n");
-  });
-
-  test("refuses a question that alone is longer than the context, and goes on", async () => {
-    const input = `${"What does number 3 do? ".repeat(30)}\nWhat does number 3 do?\n`;
-    const { code, stderr, stdout } = await criaWithInput(work.folder, input, ...words);
-    expect(code).toBe(0);
-    expect(stdout.split("\n")).toHaveLength(2);
-    expect(stderr).toMatch(
-      /^Error: the question has \d+ tokens, and the context has room for 250\n {2}Ask something shorter, or open the model with a longer --context\.\n/,
-    );
-  });
-
-  test("on Ctrl-C stops the answer and not the program", async () => {
-    // A base model goes on and on.
-    const base = "runs/tiny/checkpoints/pretrain/step-00000030";
-    const long = ["chat", base, "--temperature", "0", "-n", "100000", "--context", "20000"];
-    const chat = start(work.folder, ...long);
-    chat.child.stdin!.write("What does number 3 do?\n");
-    await chat.says(/\w/);
-    chat.child.kill("SIGINT");
-    await chat.says("(stopped)\n");
-    const stopped = chat.written().stdout;
-    chat.child.stdin!.write("/reset\nAnd now?\n");
-    await new Promise<void>((done) => {
-      const look = setInterval(() => {
-        if (chat.written().stdout.length <= stopped.length) return;
-        clearInterval(look);
-        done();
-      }, 5);
-    });
-    chat.child.kill("SIGINT");
-    chat.child.stdin!.end();
-    const { code, signal, stderr } = await chat.ended;
-    expect({ code, signal }).toEqual({ code: 0, signal: null });
-    expect(stderr).toBe("(stopped)\nForgotten.\n(stopped)\n");
-  });
-
-  test("ends at Ctrl-C when nothing is being answered", async () => {
-    const chat = start(work.folder, ...words);
-    chat.child.stdin!.write("/reset\n");
-    await chat.says("Forgotten.");
-    chat.child.kill("SIGINT");
-    expect(await chat.ended).toMatchObject({ code: 0, signal: null });
-  });
 });
 
 test("a model folder that was moved still opens: nothing in it names its place", async () => {
