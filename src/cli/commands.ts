@@ -48,6 +48,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/sft.ts")).sftCommand,
   },
   {
+    name: "convert",
+    group: "Use a model",
+    summary: "Write a model in another format or with fewer bits",
+    load: async () => (await import("./commands/convert.ts")).convert,
+  },
+  {
     name: "chat",
     group: "Use a model",
     summary: "Talk with a model in the terminal",

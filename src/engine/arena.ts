@@ -16,25 +16,27 @@ export class Arena implements Disposable {
   readonly name: string;
   readonly backend: Backend;
   readonly #capacity: number;
+  readonly #bufferType: Pointer;
   #count = 0;
   #ctx: Pointer | undefined;
   #buffers: Pointer[] = [];
   #allocatedBytes = 0;
 
   /**
-   * @param capacity how many tensors it can hold; one more throws.
+   * @param capacity   how many tensors it can hold; one more throws.
+   * @param bufferType what memory `allocate` takes; the backend's own when left out.
    * @throws {UseAfterFreeError} when the backend is disposed.
    */
-  constructor(name: string, backend: Backend, capacity: number) {
+  constructor(name: string, backend: Backend, capacity: number, bufferType: Pointer = backend.bufferType) {
     this.name = name;
     this.backend = backend;
     this.#capacity = capacity;
+    this.#bufferType = bufferType;
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > mostTensors) {
       throw new ConfigError(
         `arena "${name}": a capacity of ${capacity} is not from 1 to ${mostTensors} tensors`,
       );
     }
-    void backend.bufferType;
     const { ggml } = backend.library;
     const bytes = (capacity + 1) * (ggml.tensorOverhead() + 64) + graphBytes(backend, capacity);
     this.#ctx = ggml.init({ mem_size: bytes, mem_buffer: 0, no_alloc: true });
@@ -81,10 +83,10 @@ export class Arena implements Disposable {
    */
   allocate(): void {
     const { ggml } = this.backend.library;
-    const bytes = ggml.allocCtxTensorsSize(this.ctx, this.backend.bufferType);
+    const bytes = ggml.allocCtxTensorsSize(this.ctx, this.#bufferType);
     if (bytes === 0) return;
     checkMemory(`arena "${this.name}"`, bytes);
-    const buffer = ggml.allocCtxTensors(this.ctx, this.backend.bufferType);
+    const buffer = ggml.allocCtxTensors(this.ctx, this.#bufferType);
     if (buffer === 0) {
       throw new EngineError(`no memory for arena "${this.name}" (${inMiB(bytes)})`, {
         call: "ggml_backend_alloc_ctx_tensors_from_buft",

@@ -31,6 +31,8 @@ export class Backend implements Disposable {
   readonly isHost: boolean;
   /** What the device's kernels use, such as AVX2 or AVX512_BF16. */
   readonly features: readonly string[];
+  /** Memory in which the device lays weights out anew for its products; see packing.ts. */
+  readonly packedBufferTypes: readonly Pointer[];
   #ptr: Pointer | undefined;
   readonly #bufferType: Pointer;
   #queue: Promise<unknown> = Promise.resolve();
@@ -56,6 +58,8 @@ export class Backend implements Disposable {
     const setThreads = ggml.regGetProcAddress(registry, "ggml_backend_set_n_threads");
     if (setThreads !== 0) callAddress(setThreads, "void set_n_threads(ptr backend, int n)", ptr, threads);
     this.features = readFeatures(ggml.regGetProcAddress(registry, "ggml_backend_get_features"), registry);
+    const getExtra = ggml.regGetProcAddress(registry, "ggml_backend_dev_get_extra_bufts");
+    this.packedBufferTypes = readBufferTypes(getExtra, device.ptr);
     this.library.live.add(this);
   }
 
@@ -172,6 +176,16 @@ function findDevice(wanted: string): Device {
 
 function defaultThreads(): number {
   return Math.max(1, Math.min(availableParallelism(), cpus().length));
+}
+
+/** Reads ggml's list of buffer types, which ends with NULL. */
+function readBufferTypes(getExtra: Pointer, device: Pointer): Pointer[] {
+  if (getExtra === 0) return [];
+  const list = callAddress<Pointer>(getExtra, "ptr get_extra_bufts(ptr device)", device);
+  if (list === 0) return [];
+  const types: Pointer[] = [];
+  for (let i = 0; readPointer(list, i) !== 0; i += 1) types.push(readPointer(list, i));
+  return types;
 }
 
 /** Reads ggml's list of { name, value } pairs of C strings, which ends with a NULL name. */

@@ -47,6 +47,9 @@ function bindContext(lib: NativeLibrary) {
       "ptr ggml_new_tensor_4d(ptr ctx, int type, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3)",
     ),
     nbytes: c<[P], N>("size_t ggml_nbytes(ptr t)"),
+    quantizeChunk: c<[N, P, P, N, N, N, P], N>(
+      "size_t ggml_quantize_chunk(int type, ptr src, ptr dst, int64_t start, int64_t nrows, int64_t n_per_row, ptr imatrix)",
+    ),
     getData: c<[P], P>("ptr ggml_get_data(ptr t)"),
     setOutput: c<[P], void>("void ggml_set_output(ptr t)"),
     setParam: c<[P], void>("void ggml_set_param(ptr t)"),

@@ -56,6 +56,24 @@ export function writeAtomically(path: string, write: (fd: number) => void): void
   });
 }
 
+/** The same, for content that comes in pieces over time. */
+export async function streamAtomically(path: string, write: (fd: number) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path, "tmp");
+  try {
+    const fd = openSync(temporary, "wx");
+    try {
+      await write(fd);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+    syncDirectory(dirname(path));
+  } catch (cause) {
+    throw abandoned(path, temporary, cause);
+  }
+}
+
 /** Writes all of the bytes; a single write call may take fewer, and never more than 2 GiB. */
 export function writeBytes(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
@@ -71,26 +89,28 @@ export function writeBytes(fd: number, bytes: Uint8Array): void {
  */
 export function writeDirectoryAtomically(path: string, fill: (temporary: string) => void): void {
   const temporary = temporaryName(path, "tmp");
-  const old = temporaryName(path, "old");
   withMend(path, temporary, () => {
-    if (existsSync(path) && !statSync(path).isDirectory()) {
-      throw new ConfigError(`${path} is a file, where a directory is to be written`, {
-        mend: "Move the file away or choose another name.",
-      });
-    }
+    refuseFile(path);
     mkdirSync(temporary);
     fill(temporary);
-    syncTree(temporary);
-    const hadOld = renameIfThere(path, old);
-    try {
-      renameSync(temporary, path);
-    } catch (error) {
-      if (hadOld) renameIfThere(old, path);
-      throw error;
-    }
-    syncDirectory(dirname(path));
-    if (hadOld) discard(old);
+    putInPlace(temporary, path);
   });
+}
+
+/** The same, for content that comes in pieces over time. */
+export async function fillDirectoryAtomically(
+  path: string,
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = temporaryName(path, "tmp");
+  try {
+    refuseFile(path);
+    mkdirSync(temporary);
+    await fill(temporary);
+    putInPlace(temporary, path);
+  } catch (cause) {
+    throw abandoned(path, temporary, cause);
+  }
 }
 
 /** What the system's error of a write to `path` means to a user; undefined when it is none that is known. */
@@ -143,6 +163,28 @@ function isAtWork(pid: number, itsSession: string): boolean {
   }
 }
 
+function refuseFile(path: string): void {
+  if (!existsSync(path) || statSync(path).isDirectory()) return;
+  throw new ConfigError(`${path} is a file, where a directory is to be written`, {
+    mend: "Move the file away or choose another name.",
+  });
+}
+
+/** Steps 2 to 4 of a directory's replacement. */
+function putInPlace(temporary: string, path: string): void {
+  syncTree(temporary);
+  const old = temporaryName(path, "old");
+  const hadOld = renameIfThere(path, old);
+  try {
+    renameSync(temporary, path);
+  } catch (error) {
+    if (hadOld) renameIfThere(old, path);
+    throw error;
+  }
+  syncDirectory(dirname(path));
+  if (hadOld) discard(old);
+}
+
 /** @returns whether there was something to rename. */
 function renameIfThere(from: string, to: string): boolean {
   try {
@@ -189,13 +231,18 @@ function withMend(path: string, temporary: string, steps: () => void): void {
   try {
     steps();
   } catch (cause) {
-    rmSync(temporary, { recursive: true, force: true });
-    if (cause instanceof CriaError) throw cause;
-    const { path: culprit = path } = cause as NodeJS.ErrnoException;
-    // Another file's failure, inside the caller's `write` or `fill`, is not told as this one's.
-    const isOwn = culprit === path || culprit === temporary || culprit.startsWith(temporary + sep);
-    throw (isOwn ? unwritable(path, cause) : undefined) ?? cause;
+    throw abandoned(path, temporary, cause);
   }
+}
+
+/** Removes what a failed write left. @returns what to throw. */
+function abandoned(path: string, temporary: string, cause: unknown): unknown {
+  rmSync(temporary, { recursive: true, force: true });
+  if (cause instanceof CriaError) return cause;
+  const { path: culprit = path } = cause as NodeJS.ErrnoException;
+  // Another file's failure, inside the caller's `write` or `fill`, is not told as this one's.
+  const isOwn = culprit === path || culprit === temporary || culprit.startsWith(temporary + sep);
+  return (isOwn ? unwritable(path, cause) : undefined) ?? cause;
 }
 
 const diskFull = [

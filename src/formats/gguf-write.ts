@@ -1,9 +1,16 @@
 /** Writes GGUF version 3 (ggml, docs/gguf.md), one tensor in memory at a time. */
 
 import { ConfigError } from "../errors/errors.ts";
-import { writeAtomically, writeBytes } from "./atomic-file.ts";
+import { streamAtomically, writeAtomically, writeBytes } from "./atomic-file.ts";
 import { defaultAlignment, ggufTypeIds } from "./gguf.ts";
-import { tensorBytes, tensorLayout, writtenData, type TensorToWrite } from "./tensor-info.ts";
+import {
+  streamedData,
+  tensorBytes,
+  tensorLayout,
+  writtenData,
+  type TensorToStream,
+  type TensorToWrite,
+} from "./tensor-info.ts";
 
 /** A value with the type it is stored as. `items` is the type of an array's elements. */
 export type GgufWriteValue = GgufScalar | GgufArray;
@@ -23,9 +30,9 @@ export type GgufArray =
 
 export type GgufNumberType = keyof typeof numberTypes;
 
-export interface GgufToWrite {
+export interface GgufToWrite<Tensor = TensorToWrite> {
   readonly metadata: ReadonlyMap<string, GgufWriteValue>;
-  readonly tensors: readonly TensorToWrite[];
+  readonly tensors: readonly Tensor[];
   /** Tensors start at multiples of it, in bytes; a power of two, stored as `general.alignment`. */
   readonly alignment?: number;
 }
@@ -48,7 +55,23 @@ export function writeGguf(path: string, content: GgufToWrite): void {
   });
 }
 
+/** The same, for tensors that come in pieces. */
+export async function streamGguf(path: string, content: GgufToWrite<TensorToStream>): Promise<void> {
+  const alignment = checkedAlignment(content);
+  const placed = placeTensors(content.tensors, alignment);
+  const head = encodeHead(content, placed, alignment);
+  await streamAtomically(path, async (fd) => {
+    writeBytes(fd, head);
+    for (const { tensor } of placed) {
+      await streamedData(tensor, (piece) => writeBytes(fd, piece));
+      writeBytes(fd, new Uint8Array(padding(tensorBytes(tensor.type, tensor.shape), alignment)));
+    }
+  });
+}
+
 // --- internal ---
+
+type TensorHead = Pick<TensorToWrite, "name" | "type" | "shape">;
 
 /** ggml's GGML_MAX_NAME, with its closing zero byte. */
 const maxNameBytes = 63;
@@ -87,12 +110,12 @@ const numberTypes = {
   },
 } as const satisfies Record<string, Range>;
 
-interface Placed {
-  readonly tensor: TensorToWrite;
+interface Placed<Tensor extends TensorHead = TensorHead> {
+  readonly tensor: Tensor;
   readonly offset: number;
 }
 
-function checkedAlignment({ metadata, alignment = defaultAlignment }: GgufToWrite): number {
+function checkedAlignment({ metadata, alignment = defaultAlignment }: Omit<GgufToWrite, "tensors">): number {
   if (!(alignment >= 1 && alignment < 2 ** 32 && Number.isInteger(Math.log2(alignment)))) {
     throw new ConfigError(`alignment (${alignment}) is not a power of two`, { mend: "Use 32 or 64." });
   }
@@ -108,7 +131,10 @@ function padding(bytes: number, alignment: number): number {
   return (alignment - (bytes % alignment)) % alignment;
 }
 
-function placeTensors(tensors: readonly TensorToWrite[], alignment: number): readonly Placed[] {
+function placeTensors<Tensor extends TensorHead>(
+  tensors: readonly Tensor[],
+  alignment: number,
+): readonly Placed<Tensor>[] {
   const names = new Set<string>();
   let end = 0;
   return tensors.map((tensor) => {
@@ -128,7 +154,11 @@ function placeTensors(tensors: readonly TensorToWrite[], alignment: number): rea
   });
 }
 
-function encodeHead(content: GgufToWrite, placed: readonly Placed[], alignment: number): Uint8Array {
+function encodeHead(
+  content: Omit<GgufToWrite, "tensors">,
+  placed: readonly Placed[],
+  alignment: number,
+): Uint8Array {
   const metadata = new Map(content.metadata);
   if (alignment !== defaultAlignment) metadata.set("general.alignment", { type: "uint32", value: alignment });
   const out = new HeadBytes();

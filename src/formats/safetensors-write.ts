@@ -10,9 +10,16 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectory } from "./make-directory.ts";
 import { ConfigError } from "../errors/errors.ts";
-import { writeAtomically, writeBytes, writeFileAtomically } from "./atomic-file.ts";
+import { streamAtomically, writeAtomically, writeBytes, writeFileAtomically } from "./atomic-file.ts";
 import { maxHeaderBytes } from "./safetensors.ts";
-import { tensorBytes, tensorLayout, writtenData, type TensorToWrite } from "./tensor-info.ts";
+import {
+  streamedData,
+  tensorBytes,
+  tensorLayout,
+  writtenData,
+  type TensorToStream,
+  type TensorToWrite,
+} from "./tensor-info.ts";
 
 export type { TensorToWrite } from "./tensor-info.ts";
 
@@ -30,6 +37,20 @@ export function writeSafetensors(
   writeAtomically(path, (fd) => {
     writeBytes(fd, header);
     for (const { tensor } of ordered) writeBytes(fd, writtenData(tensor));
+  });
+}
+
+/** The same, for tensors that come in pieces. */
+export async function streamSafetensors(
+  path: string,
+  tensors: readonly TensorToStream[],
+  metadata: Readonly<Record<string, string>> = { format: "pt" },
+): Promise<void> {
+  const ordered = layOut(tensors);
+  const header = encodeHeader(ordered, metadata);
+  await streamAtomically(path, async (fd) => {
+    writeBytes(fd, header);
+    for (const { tensor } of ordered) await streamedData(tensor, (piece) => writeBytes(fd, piece));
   });
 }
 
@@ -69,12 +90,14 @@ export function writeSafetensorsSharded(
 
 const alignment = 64;
 
-interface Placed {
-  readonly tensor: TensorToWrite;
+type TensorHead = Pick<TensorToWrite, "name" | "type" | "shape">;
+
+interface Placed<Tensor extends TensorHead = TensorHead> {
+  readonly tensor: Tensor;
   readonly bytes: number;
 }
 
-function layOut(tensors: readonly TensorToWrite[]): readonly Placed[] {
+function layOut<Tensor extends TensorHead>(tensors: readonly Tensor[]): readonly Placed<Tensor>[] {
   requireDistinctNames(tensors);
   return tensors
     .map((tensor) => ({ tensor, bytes: tensorBytes(tensor.type, tensor.shape) }))
@@ -115,7 +138,7 @@ function encodeHeader(placed: readonly Placed[], metadata: Readonly<Record<strin
   return header;
 }
 
-function requireDistinctNames(tensors: readonly TensorToWrite[]): void {
+function requireDistinctNames(tensors: readonly TensorHead[]): void {
   const names = new Set<string>();
   for (const { name } of tensors) {
     if (names.has(name)) throw new ConfigError(`two tensors have the name ${name}`);

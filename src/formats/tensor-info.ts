@@ -30,6 +30,12 @@ export interface TensorToWrite {
   data(): Uint8Array;
 }
 
+/** A tensor too large to hold at once on its way to a file. */
+export interface TensorToStream extends Omit<TensorToWrite, "data"> {
+  /** The same data in pieces, in order. Called once, when its turn comes. */
+  pieces(): AsyncIterable<Uint8Array>;
+}
+
 /** How one block of neighbours along the innermost dim is stored. Plain types have blocks of one element. */
 export interface TensorLayout {
   readonly block: number;
@@ -93,6 +99,36 @@ export function writtenData(tensor: TensorToWrite): Uint8Array {
   throw new ConfigError(
     `tensor ${tensor.name} gave ${data.length} bytes, ${tensor.type} [${tensor.shape.join(", ")}] is ${bytes}`,
   );
+}
+
+/**
+ * Passes on the pieces of a tensor on its way to a file.
+ *
+ * @throws {ConfigError} when they have not the length that type and shape give.
+ */
+export async function streamedData(
+  tensor: TensorToStream,
+  write: (piece: Uint8Array) => void,
+): Promise<void> {
+  const bytes = tensorBytes(tensor.type, tensor.shape);
+  let done = 0;
+  for await (const piece of tensor.pieces()) {
+    done += piece.length;
+    if (done > bytes) break;
+    write(piece);
+  }
+  if (done === bytes) return;
+  throw new ConfigError(
+    `tensor ${tensor.name} gave ${done > bytes ? "more than " : ""}${Math.min(done, bytes)} bytes, ` +
+      `${tensor.type} [${tensor.shape.join(", ")}] is ${bytes}`,
+  );
+}
+
+/** A tensor's rows from..from + count of the outermost dim, where they lie in the file. */
+export function rowsOfTensor(info: TensorInfo, from: number, count: number): TensorInfo {
+  const rowBytes = info.bytes / info.shape[0]!;
+  const shape = [count, ...info.shape.slice(1)];
+  return { ...info, shape, offset: info.offset + from * rowBytes, bytes: count * rowBytes };
 }
 
 /**

@@ -13,7 +13,7 @@ import { readLlama2c } from "../formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { readTensorAsF32, type TensorInfo } from "../formats/tensor-info.ts";
 import type { Backend } from "../tensor/backend.ts";
-import { dtypes, type DType } from "../tensor/dtype.ts";
+import { dtypes, isFloat, isQuantised } from "../tensor/dtype.ts";
 import { openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
 import { sameShape, shapeText } from "../tensor/shape.ts";
 import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } from "./config.ts";
@@ -60,10 +60,23 @@ export function readModelFiles(path: string): ModelFiles {
   return { format, path, config, tensors: byMeta };
 }
 
+export interface OpenOptions {
+  /** Whether quantised matrices are laid out for faster products, where the device can: in memory, not in the file. */
+  readonly repack?: boolean;
+}
+
 /** Weights for generation, in place where possible; the caller disposes them. */
-export function openWeights(backend: Backend, files: ModelFiles): OwnedWeights {
+export function openWeights(
+  backend: Backend,
+  files: ModelFiles,
+  { repack = true }: OpenOptions = {},
+): OwnedWeights {
   const specs: Record<string, FileTensor> = {};
-  for (const [name, info] of files.tensors) specs[name] = fileTensor(files, name, info);
+  for (const [name, info] of files.tensors) {
+    // The embedding's rows are looked up.
+    const isPackable = repack && isQuantised(info.type) && name !== "tok_embeddings.weight";
+    specs[name] = { ...fileTensor(files, name, info), isPackable };
+  }
   return ownedWeights(files.config, openFileStorage("weights", backend, specs));
 }
 
@@ -149,12 +162,12 @@ function storedName(format: ModelFormat, name: string): string {
 
 function fileTensor(files: ModelFiles, name: string, info: TensorInfo): FileTensor {
   const { file, offset, bytes, shape } = info;
-  if (!(info.type in dtypes)) {
-    throw new ConfigError(`${info.name} is stored as ${info.type}, which Cria does not run yet`, {
-      mend: "Use an f32, f16 or bf16 file of the model.",
+  const dtype = info.type;
+  if (!isFloat(dtype) && !isQuantised(dtype)) {
+    throw new ConfigError(`${info.name} is stored as ${info.type}, which no product can read`, {
+      mend: "Use an f32, f16, bf16 or quantised file of the model.",
     });
   }
-  const dtype = info.type as DType;
   // The kernels multiply by gains of f32 only.
   if (shape.length === 1 && dtype !== "f32") {
     const convert = (data: Uint8Array): Uint8Array => asF32(data, info);

@@ -135,15 +135,15 @@ export async function stepsInTime(
     await trainer.step(accumulated, 0, 1);
     times.push(performance.now() - before);
   }
-  // The quicker quarter: what else the machine does at this moment should not shorten the whole run.
-  const stepMs = times.sort((a, b) => a - b)[Math.floor(times.length / 4)]!;
+  // The mean: what else a machine does now it will mostly do for the whole run.
+  const stepMs = times.reduce((sum, ms) => sum + ms, 0) / times.length;
   return Math.max(1, Math.floor((1000 * seconds) / stepMs));
 }
 
 // --- internal ---
 
 /** How long steps are timed for. */
-const measuredMs = 5000;
+const measuredMs = 8000;
 
 /** What `run.json` keeps of a pretraining run. */
 interface PretrainState {

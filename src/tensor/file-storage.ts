@@ -9,10 +9,11 @@ import type { Backend } from "../engine/backend.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import { canMapFiles, mapFile, type MappedFile } from "../engine/mapped-file.ts";
 import { FormatError } from "../errors/errors.ts";
+import { packedBufferType } from "../engine/packing.ts";
 import { dtypes } from "./dtype.ts";
-import { checkShape, extentsOf } from "./shape.ts";
+import { extentsOf } from "./shape.ts";
 import type { Storage, TensorSpec } from "./storage.ts";
-import { Tensor } from "./tensor.ts";
+import { checkTensor, newTensor, type Tensor } from "./tensor.ts";
 
 export interface FileTensor extends TensorSpec {
   readonly file: string;
@@ -22,6 +23,8 @@ export interface FileTensor extends TensorSpec {
   readonly bytes: number;
   /** Lays the file's bytes out as the tensor wants them; without it they are used as they are. */
   readonly convert?: (bytes: Uint8Array) => Uint8Array;
+  /** Read by products only: it may be laid out for them, where the device is faster for it, in memory of its own. */
+  readonly isPackable?: boolean;
 }
 
 /** Opens tensors; the caller disposes the storage, which closes the files. */
@@ -30,25 +33,29 @@ export function openFileStorage(
   backend: Backend,
   specs: Readonly<Record<string, FileTensor>>,
 ): Storage {
-  const owned: Disposable[] = [];
+  const owned: Arena[] = [];
+  const opened: OpenedFile[] = [];
   const dispose = (): void => {
-    const [arena, ...files] = owned.toReversed();
-    arena?.[Symbol.dispose]();
-    // Tensors lie in the files: they are closed after the arena is freed.
+    for (const arena of owned.toReversed()) arena[Symbol.dispose]();
+    // Tensors lie in the files: they are closed after the arenas are freed.
     backend.afterRuns(() => {
-      for (const file of files) file[Symbol.dispose]();
+      for (const file of opened) file[Symbol.dispose]();
     });
   };
   try {
     const files = new Map<string, OpenedFile>();
     for (const file of new Set(Object.values(specs).map((spec) => spec.file))) {
-      const opened = openWhole(file, backend);
-      owned.push(opened);
-      files.set(file, opened);
+      const source = openWhole(file, backend);
+      opened.push(source);
+      files.set(file, source);
     }
-    const arena = new Arena(name, backend, Math.max(1, Object.keys(specs).length));
-    owned.push(arena);
-    const tensors = placeTensors(arena, specs, files);
+    const capacity = Math.max(1, Object.keys(specs).length);
+    const newArena = (bufferType?: Pointer): Arena => {
+      const arena = new Arena(name, backend, capacity, bufferType);
+      owned.push(arena);
+      return arena;
+    };
+    const tensors = placeTensors(newArena, specs, files);
     const bytes = Object.values(tensors).reduce((total, tensor) => total + tensor.bytes, 0);
     return { tensors, bytes, [Symbol.dispose]: dispose };
   } catch (error) {
@@ -68,20 +75,26 @@ interface OpenedFile extends Disposable {
 }
 
 function placeTensors(
-  arena: Arena,
+  newArena: (bufferType?: Pointer) => Arena,
   specs: Readonly<Record<string, FileTensor>>,
   files: ReadonlyMap<string, OpenedFile>,
 ): Record<string, Tensor> {
+  const arena = newArena();
   const { ggml } = arena.backend.library;
+  const packing = new Packing(arena.backend, newArena);
   const buffers = new Map<string, Pointer>();
   const tensors: Record<string, Tensor> = {};
   const copied: [Tensor, FileTensor][] = [];
   for (const [key, spec] of Object.entries(specs)) {
-    checkShape(key, spec.shape);
-    const ptr = arena.newTensor(dtypes[spec.dtype ?? "f32"].id, extentsOf(spec.shape));
-    const tensor = new Tensor(arena, ptr, spec.shape, spec);
+    checkTensor(key, spec.shape, spec.dtype ?? "f32");
+    const packed = spec.isPackable === true ? packing.arenaFor(spec) : undefined;
+    const tensor = newTensor(packed ?? arena, key, spec.shape, { ...spec, isPacked: packed !== undefined });
     checkBytes(key, tensor, spec);
     tensors[key] = tensor;
+    if (packed !== undefined) {
+      copied.push([tensor, spec]);
+      continue;
+    }
     const mapped = files.get(spec.file)?.mapped;
     if (mapped === undefined || spec.convert !== undefined || spec.offset % alignment !== 0) {
       copied.push([tensor, spec]);
@@ -89,15 +102,46 @@ function placeTensors(
     }
     const buffer = buffers.get(spec.file) ?? arena.adopt(mapped);
     buffers.set(spec.file, buffer);
-    ggml.tensorAlloc(buffer, ptr, mapped.address + spec.offset);
+    ggml.tensorAlloc(buffer, tensor.ptr, mapped.address + spec.offset);
   }
   // Takes memory for those that have none yet.
   arena.allocate();
+  packing.allocate();
   for (const [tensor, spec] of copied) {
     const bytes = files.get(spec.file)!.read(spec.offset, spec.bytes);
     tensor.writeBytes(spec.convert === undefined ? bytes : spec.convert(bytes));
   }
   return tensors;
+}
+
+/** Arenas of packed tensors, and what is known of sizes. */
+class Packing {
+  readonly #backend: Backend;
+  readonly #newArena: (bufferType: Pointer) => Arena;
+  readonly #arenas = new Map<Pointer, Arena>();
+  readonly #known = new Map<string, Pointer | undefined>();
+
+  constructor(backend: Backend, newArena: (bufferType: Pointer) => Arena) {
+    this.#backend = backend;
+    this.#newArena = newArena;
+  }
+
+  /** Where such a tensor is packed; undefined when it is not. */
+  arenaFor({ shape, dtype = "f32" }: FileTensor): Arena | undefined {
+    const key = `${dtype} ${shape.join(" ")}`;
+    if (!this.#known.has(key)) {
+      this.#known.set(key, packedBufferType(this.#backend, dtypes[dtype].id, extentsOf(shape)));
+    }
+    const bufferType = this.#known.get(key);
+    if (bufferType === undefined) return undefined;
+    const arena = this.#arenas.get(bufferType) ?? this.#newArena(bufferType);
+    this.#arenas.set(bufferType, arena);
+    return arena;
+  }
+
+  allocate(): void {
+    for (const arena of this.#arenas.values()) arena.allocate();
+  }
 }
 
 function checkBytes(key: string, tensor: Tensor, spec: FileTensor): void {

@@ -9,9 +9,9 @@ import { Arena, checkMemory } from "../engine/arena.ts";
 import type { Backend } from "../engine/backend.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import { EngineError } from "../errors/errors.ts";
-import { dtypes, type Elements } from "./dtype.ts";
-import { checkShape, extentsOf, type Shape } from "./shape.ts";
-import { Tensor, type TensorOptions } from "./tensor.ts";
+import type { Elements } from "./dtype.ts";
+import type { Shape } from "./shape.ts";
+import { newTensor, Tensor, type TensorOptions } from "./tensor.ts";
 
 /** Type of the operands of matrix products; sums are f32 in both. */
 export type Precision = "bf16" | "f32";
@@ -60,9 +60,7 @@ export class Graph implements Disposable {
   /** A value that is uploaded before the graph runs and kept between runs. */
   input(shape: Shape, options: TensorOptions = {}): Tensor {
     this.#refuseAllocated();
-    checkShape("input", shape);
-    const ptr = this.#inputs.newTensor(dtypes[options.dtype ?? "f32"].id, extentsOf(shape));
-    return new Tensor(this.#inputs, ptr, shape, options);
+    return newTensor(this.#inputs, "input", shape, options);
   }
 
   /** An input whose value is known now; `allocate` uploads it. */

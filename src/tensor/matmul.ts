@@ -10,7 +10,7 @@ import { dtypes, type DType } from "./dtype.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import type { Graph } from "./graph.ts";
 import { sameShape, shapeError, shapeText } from "./shape.ts";
-import { requireFloat, type Tensor } from "./tensor.ts";
+import { requireFloat, requireWeight, type Tensor } from "./tensor.ts";
 import { ConfigError } from "../errors/errors.ts";
 
 /**
@@ -30,7 +30,7 @@ export function matmul(g: Graph, x: Tensor, w: Tensor): Tensor {
     throw shapeError("matmul", x.shape, w.shape, "leading dims differ");
   }
   if (x.dtype !== "f32") throw shapeError("matmul", x.shape, w.shape, `x is ${x.dtype}, not f32`);
-  requireFloat("matmul", w);
+  requireWeight("matmul", w);
   const y = product(g, x, w);
   return g.differentiable(y.ptr, y.shape, [
     [x, (dy) => product(g, dy, transposed(g, w))],

@@ -6,9 +6,10 @@
  */
 
 import { ConfigError } from "../errors/errors.ts";
+import { isQuantised } from "./dtype.ts";
 import type { Graph } from "./graph.ts";
 import { checkShape, elementsOf, extentsOf, sameShape, shapeError, shapeText, type Shape } from "./shape.ts";
-import { requireFloat, type Tensor } from "./tensor.ts";
+import { requireFloat, requireWeight, type Tensor } from "./tensor.ts";
 
 /** y = a + b. Both `[...]`. */
 export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
@@ -134,7 +135,7 @@ export function rows(g: Graph, table: Tensor, indices: Tensor): Tensor {
   if (table.shape.length !== 2 || indices.shape.length !== 1 || indices.dtype !== "i32") {
     throw shapeError("rows", table.shape, indices.shape, `wants a table [rows, dim] and i32 indices [n]`);
   }
-  requireFloat("rows", table);
+  requireWeight("rows", table);
   if (!(indices.limit >= 1 && indices.limit <= table.shape[0]!)) {
     throw shapeError(
       "rows",
@@ -180,6 +181,7 @@ export function setRows(g: Graph, table: Tensor, x: Tensor, indices: Tensor): Te
 /** The same elements in another shape. */
 export function reshape(g: Graph, x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
+  refuseQuantised("reshape", x);
   checkShape("reshape", shape);
   if (elementsOf(shape) !== x.elements)
     throw shapeError("reshape", x.shape, shape, "the counts of elements differ");
@@ -212,6 +214,7 @@ export function permute(g: Graph, x: Tensor, axes: readonly number[]): Tensor {
 
 /** Rows [from, from + count) of the outermost dimension, without a copy. */
 export function slice(g: Graph, x: Tensor, from: number, count: number): Tensor {
+  refuseQuantised("slice", x);
   const isInside = from >= 0 && count >= 1 && from + count <= x.shape[0]!;
   if (!isInside || !Number.isInteger(from) || !Number.isInteger(count)) {
     throw new ConfigError(`slice: rows ${from} to ${from + count} lie outside ${shapeText(x.shape)}`);
@@ -251,6 +254,12 @@ function sumLeading(g: Graph, x: Tensor, like: Tensor): Tensor {
 
 function repeat(g: Graph, x: Tensor, like: Tensor): Tensor {
   return g.node(ggml(g).repeat(g.reserve(), x.ptr, like.ptr), like.shape);
+}
+
+/** Their elements have no addresses of their own. */
+function refuseQuantised(op: string, x: Tensor): void {
+  if (!isQuantised(x.dtype)) return;
+  throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, which is stored in blocks`);
 }
 
 /** The kernels check neither: a mismatch would read past the end. */

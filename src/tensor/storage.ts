@@ -4,9 +4,8 @@
 
 import { Arena } from "../engine/arena.ts";
 import type { Backend } from "../engine/backend.ts";
-import { dtypes } from "./dtype.ts";
-import { checkShape, extentsOf, type Shape } from "./shape.ts";
-import { Tensor, type TensorOptions } from "./tensor.ts";
+import type { Shape } from "./shape.ts";
+import { newTensor, type Tensor, type TensorOptions } from "./tensor.ts";
 
 export interface TensorSpec extends TensorOptions {
   readonly shape: Shape;
@@ -32,11 +31,10 @@ export function createStorage<Name extends string>(
   try {
     const tensors: Record<string, Tensor> = {};
     for (const [key, spec] of entries) {
-      checkShape(key, spec.shape);
-      const ptr = arena.newTensor(dtypes[spec.dtype ?? "f32"].id, extentsOf(spec.shape));
+      const tensor = newTensor(arena, key, spec.shape, spec);
       // AdamW's kernel takes only tensors that carry ggml's parameter flag.
-      if (spec.requiresGrad === true) backend.library.ggml.setParam(ptr);
-      tensors[key] = new Tensor(arena, ptr, spec.shape, spec);
+      if (spec.requiresGrad === true) backend.library.ggml.setParam(tensor.ptr);
+      tensors[key] = tensor;
     }
     arena.allocate();
     return {

@@ -5,13 +5,15 @@
 import type { Arena } from "../engine/arena.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import { ConfigError, EngineError, UseAfterFreeError } from "../errors/errors.ts";
-import { dtypes, type DType, type Elements } from "./dtype.ts";
-import { elementsOf, shapeText, type Shape } from "./shape.ts";
+import { dtypes, isFloat, type DType, type Elements } from "./dtype.ts";
+import { checkShape, elementsOf, extentsOf, shapeText, type Shape } from "./shape.ts";
 
 export interface TensorOptions {
   readonly dtype?: DType;
   /** Whether gradients flow to it. */
   readonly requiresGrad?: boolean;
+  /** Laid out for products, which alone can read it: it is written whole, and never read back. */
+  readonly isPacked?: boolean;
   /** For indices (i32, i64): every value lies in [0, limit). Uploads are checked against it. */
   readonly limit?: number;
 }
@@ -22,6 +24,7 @@ export class Tensor {
   readonly requiresGrad: boolean;
   /** For indices: every value lies in [0, limit). */
   readonly limit: number;
+  readonly isPacked: boolean;
   readonly #arena: Arena;
   readonly #ptr: Pointer;
 
@@ -32,6 +35,7 @@ export class Tensor {
     this.dtype = options.dtype ?? "f32";
     this.requiresGrad = options.requiresGrad ?? false;
     this.limit = options.limit ?? 0;
+    this.isPacked = options.isPacked ?? false;
     if (!Number.isSafeInteger(this.limit) || this.limit < 0)
       throw new ConfigError(`a limit of ${this.limit} for indices is not a whole number from 0`);
   }
@@ -52,11 +56,13 @@ export class Tensor {
   }
 
   get bytes(): number {
-    return this.elements * dtypes[this.dtype].bytes;
+    const { block, bytes } = dtypes[this.dtype];
+    return (this.elements / block) * bytes;
   }
 
   /** A copy of its elements. */
   read(): Elements {
+    if (this.isPacked) throw new ConfigError(`read: ${shapeText(this.shape)} is packed for products`);
     const layout = dtypes[this.dtype];
     const ptr = this.#withMemory("read");
     const bytes = new Uint8Array(this.bytes);
@@ -75,7 +81,7 @@ export class Tensor {
   write(elements: Elements): void {
     const layout = dtypes[this.dtype];
     if (
-      elements.length !== this.elements ||
+      elements.byteLength !== this.bytes ||
       layout.view(new ArrayBuffer(0)).constructor !== elements.constructor
     ) {
       throw new ConfigError(
@@ -95,6 +101,8 @@ export class Tensor {
         `write: bytes ${offset} to ${offset + bytes.byteLength} lie outside a tensor of ${this.bytes} bytes`,
       );
     }
+    if (this.isPacked && bytes.byteLength !== this.bytes)
+      throw new ConfigError(`write: ${shapeText(this.shape)} is packed for products, and is written whole`);
     if (bytes.byteLength > 0) {
       this.#arena.backend.library.ggml.tensorSet(this.#withMemory("write"), bytes, offset, bytes.byteLength);
     }
@@ -114,10 +122,38 @@ export class Tensor {
   }
 }
 
-/** @throws {ConfigError} for integers, which have no kernels of arithmetic. */
+/**
+ * A tensor of its own in an arena.
+ *
+ * @param what names it in errors.
+ * @throws {ConfigError} for a shape that ggml cannot hold, or rows that are not whole blocks of the type.
+ */
+export function newTensor(arena: Arena, what: string, shape: Shape, options: TensorOptions): Tensor {
+  const { dtype = "f32" } = options;
+  checkTensor(what, shape, dtype);
+  return new Tensor(arena, arena.newTensor(dtypes[dtype].id, extentsOf(shape)), shape, options);
+}
+
+/** @throws {ConfigError} for a shape that ggml cannot hold, or rows that are not whole blocks of the type. */
+export function checkTensor(what: string, shape: Shape, dtype: DType): void {
+  checkShape(what, shape);
+  const { block } = dtypes[dtype];
+  if (shape.at(-1)! % block === 0) return;
+  throw new ConfigError(
+    `${what}: rows of ${shapeText(shape)} are not whole blocks of ${block}, as ${dtype} has them`,
+  );
+}
+
+/** @throws {ConfigError} for integers, which have no kernels of arithmetic, and quantised types, which have few. */
 export function requireFloat(op: string, x: Tensor): void {
-  if (x.dtype !== "i32" && x.dtype !== "i64") return;
+  if (isFloat(x.dtype)) return;
   throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, not f32, f16 or bf16`);
+}
+
+/** @throws {ConfigError} for integers. */
+export function requireWeight(op: string, x: Tensor): void {
+  if (x.dtype !== "i32" && x.dtype !== "i64") return;
+  throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, not a floating or quantised type`);
 }
 
 // --- internal ---

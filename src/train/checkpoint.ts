@@ -12,7 +12,6 @@
 
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { chatTemplate } from "../dialog/llama2-chat.ts";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 import {
   removeStaleTemporaries,
@@ -21,12 +20,10 @@ import {
 } from "../formats/atomic-file.ts";
 import { openFile } from "../formats/file-source.ts";
 import { isJsonObject, readJsonFile } from "../formats/json.ts";
-import { writeSentencePiece } from "../formats/sentencepiece.ts";
 import { readSafetensors } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { readTensorAsF32, type TensorToWrite } from "../formats/tensor-info.ts";
-import { tokenizerConfigJson, writeTokenizerJson } from "../formats/tokenizer-json.ts";
-import { configToHuggingFace } from "../model/config.ts";
+import { writeModelFiles } from "../model/directory.ts";
 import { loadMasterWeights, readModelFiles } from "../model/load.ts";
 import { writeHuggingFaceWeights } from "../model/save.ts";
 import type { LlamaWeights, OwnedWeights } from "../model/weights.ts";
@@ -51,16 +48,11 @@ export function saveCheckpoint(directory: string, checkpoint: Checkpoint): void 
   const { weights, tokenizer, optimizer, run } = checkpoint;
   writeDirectoryAtomically(directory, (temporary) => {
     const file = (name: string): string => join(temporary, name);
-    const ids = { bosId: tokenizer.bosId, eosId: tokenizer.eosId };
-    writeFileAtomically(file("config.json"), json(configToHuggingFace(weights.config, ids)));
-    writeFileAtomically(file("generation_config.json"), json(generationConfig(ids)));
-    writeFileAtomically(file("tokenizer.model"), writeSentencePiece(tokenizer.model));
-    writeFileAtomically(file("tokenizer.json"), writeTokenizerJson(tokenizer.model));
-    writeFileAtomically(file("tokenizer_config.json"), json(tokenizerConfigJson(tokenizer, chatTemplate)));
+    writeModelFiles(temporary, weights.config, tokenizer);
     writeHuggingFaceWeights(file("model.safetensors"), weights);
     if (optimizer !== undefined)
       writeSafetensors(file("training-state.safetensors"), momentTensors(optimizer));
-    writeFileAtomically(file("run.json"), json(run));
+    writeFileAtomically(file("run.json"), `${JSON.stringify(run, null, 2)}\n`);
   });
 }
 
@@ -136,13 +128,4 @@ function momentTensors(optimizer: AdamWState): TensorToWrite[] {
       },
     })),
   );
-}
-
-/** Meta's reference sampling as transformers reads it. */
-function generationConfig({ bosId, eosId }: { bosId: number; eosId: number }): object {
-  return { bos_token_id: bosId, eos_token_id: eosId, do_sample: true, temperature: 0.6, top_p: 0.9 };
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -2,7 +2,9 @@ import { getLlama, LlamaLogLevel, type Llama, type Token } from "node-llama-cpp"
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Decoder } from "../../src/model/decoder.ts";
 import { ggufTokenizerValues } from "../../src/model/gguf-tokenizer.ts";
+import { convertModel } from "../../src/model/convert.ts";
 import { openWeights, readModelFiles } from "../../src/model/load.ts";
+import type { MixName } from "../../src/model/quantisation-mix.ts";
 import { writeGgufModel, type StoredType } from "../../src/model/save.ts";
 import { openBackend, type Backend } from "../../src/tensor/backend.ts";
 import { tokenizerOfModel } from "../../src/tokenizer/open.ts";
@@ -137,6 +139,40 @@ describe.skipIf(typeof binding === "string")(
         await expectSameLogits(written(type), { batches, contextTokens: config.maxSeqLen });
       },
     );
+
+    // Rows of 256, which all types fit, and which the packed layouts of both sides take.
+    const wide = { ...config, dim: 256, nHeads: 4, nKvHeads: 2, headDim: 64, hiddenDim: 256 };
+
+    async function quantised(mix: MixName): Promise<string> {
+      const [from, out] = [workspace.file("wide.gguf"), workspace.file(`${mix}.gguf`)];
+      using backend = openBackend({ threads });
+      using weights = tinyWeights(backend, wide);
+      writeGgufModel(from, weights, ggufTokenizerValues(tokenizer, wide.vocabSize));
+      await convertModel({ files: readModelFiles(from), tokenizer, out, mix });
+      return out;
+    }
+
+    test.each<MixName>(["q8_0", "q6_k", "q5_k_m", "q5_0", "q4_k_m", "q4_0", "iq4_nl", "q3_k_m", "q2_k"])(
+      "gives our logits with %s weights",
+      async (mix) => {
+        const ids = randomTokens(44, wide.vocabSize, 5);
+        const batches = [ids.slice(0, 40), ...Array.from(ids.slice(40), (id) => Int32Array.of(id))];
+        await expectSameLogits(await quantised(mix), { batches, contextTokens: wide.maxSeqLen });
+      },
+    );
+
+    test("gives much the same logits when weights are not packed", async () => {
+      const ids = randomTokens(40, wide.vocabSize, 5);
+      const files = readModelFiles(await quantised("q4_0"));
+      using backend = openBackend({ threads });
+      const logits: Float32Array[] = [];
+      for (const repack of [true, false]) {
+        using weights = openWeights(backend, files, { repack });
+        using decoder = new Decoder(backend, weights, { contextTokens: wide.maxSeqLen });
+        logits.push(await decoder.read(ids));
+      }
+      expect(relativeDifference(logits[0]!, logits[1]!)).toBeLessThan(0.05);
+    });
 
     test("splits text into our tokens by the vocabulary that we write", async () => {
       const texts = references

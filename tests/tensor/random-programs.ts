@@ -107,7 +107,7 @@ const input: fc.Arbitrary<Input> = fc.record({
   shape,
   dtype: fc.oneof(
     { weight: 4, arbitrary: fc.constant<DType>("f32") },
-    { weight: 3, arbitrary: fc.constantFrom<DType>("f16", "bf16", "i32", "i64") },
+    { weight: 3, arbitrary: fc.constantFrom<DType>("f16", "bf16", "i32", "i64", "q8_0") },
   ),
   limit: fc.oneof(
     { weight: 8, arbitrary: fc.constantFrom(1, 2, 4) },
@@ -135,6 +135,9 @@ const fitting: readonly (readonly [op: Step["op"], operands: readonly Input[]])[
   ["matmul", [of([2, 2, 3, 32]), of([2, 2, 5, 32])]],
   ["matmul", [of([3, 4]), of([5, 4], "f16")]],
   ["matmul", [of([2, 3, 32]), of([5, 32], "bf16")]],
+  ["matmul", [of([2, 3, 32], "f32", 0, false), of([5, 32], "q8_0", 0, false)]],
+  ["matmul", [of([3, 256], "f32", 0, false), of([5, 256], "q4_k", 0, false)]],
+  ["rows", [of([5, 256], "q6_k", 0, false), of([4], "i32", 5, false)]],
   ["mulGain", [of([2, 3]), of([3])]],
   ["softmax", [of([1, 2, 3, 4]), of([3, 4], "f16", 0, false)]],
   ["rows", [of([5, 3]), of([4], "i32", 5, false)]],
@@ -162,7 +165,7 @@ const ownStep: fc.Arbitrary<Step> = fc
     which: fc.nat(3),
     change: fc.oneof(
       fc.record({ shape }),
-      fc.record({ dtype: fc.constantFrom<DType>("f32", "f16", "bf16", "i32", "i64") }),
+      fc.record({ dtype: fc.constantFrom<DType>("f32", "f16", "bf16", "i32", "i64", "q8_0", "q4_0") }),
       fc.record({ limit: fc.constantFrom(0, 1, 1000) }),
       fc.record({ requiresGrad: fc.boolean() }),
     ),
@@ -229,8 +232,9 @@ async function run(backend: Backend, { precision, inputs, steps, noise }: Progra
 
 /** Any bits, and for indices any that are allowed. */
 function elementsFor({ dtype, elements, limit }: Tensor, noise: number): Elements {
-  const values = dtypes[dtype].view(new ArrayBuffer(elements * dtypes[dtype].bytes));
-  for (let i = 0; i < elements; i += 1) {
+  const layout = dtypes[dtype];
+  const values = layout.view(new ArrayBuffer((elements / layout.block) * layout.bytes));
+  for (let i = 0; i < values.length; i += 1) {
     const any = Math.imul(noise + i, 2654435761) >>> 8;
     if (values instanceof BigInt64Array) values[i] = BigInt(limit >= 1 ? any % Math.floor(limit) : any);
     else if (values instanceof Int32Array) values[i] = limit >= 1 ? any % Math.floor(limit) : any;

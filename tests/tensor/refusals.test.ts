@@ -133,11 +133,11 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   ["transposed: [4] is i32, not f32, f16 or bf16", (g) => transposed(g, i32(g, 4, 9))],
   ["matmul: [2, 4] x [3, 4]: x is f16, not f32", (g, x) => matmul(g, half(g, [2, 4]), x([3, 4]))],
   [
-    "matmul: [3, 4] is i32, not f32, f16 or bf16",
+    "matmul: [3, 4] is i32, not a floating or quantised type",
     (g, x) => matmul(g, x([2, 4]), g.input([3, 4], { dtype: "i32" })),
   ],
   [
-    "rows: [8, 4] is i64, not f32, f16 or bf16",
+    "rows: [8, 4] is i64, not a floating or quantised type",
     (g) => rows(g, g.input([8, 4], { dtype: "i64" }), i32(g, 3, 8)),
   ],
   ["rows: [8] x [3]: wants a table [rows, dim] and i32 indices [n]", (g, x) => rows(g, x([8]), i32(g, 3, 8))],
@@ -184,6 +184,22 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   [
     "cachedAttention: [1, 2, 4, 8] x [2, 17]: the mask is not f16 [tokens, length <= cells]",
     (g) => cachedAttention(g, cache(g, { mask: half(g, [2, 17]) })),
+  ],
+  [
+    "input: rows of [4, 48] are not whole blocks of 32, as q8_0 has them",
+    (g) => g.input([4, 48], { dtype: "q8_0" }),
+  ],
+  [
+    "transposed: [4, 32] is q8_0, not f32, f16 or bf16",
+    (g) => transposed(g, g.input([4, 32], { dtype: "q8_0" })),
+  ],
+  [
+    "slice: [4, 32] is q4_0, which is stored in blocks",
+    (g) => slice(g, g.input([4, 32], { dtype: "q4_0" }), 0, 2),
+  ],
+  [
+    "reshape: [4, 32] is q4_0, which is stored in blocks",
+    (g) => reshape(g, g.input([4, 32], { dtype: "q4_0" }), [2, 64]),
   ],
   ["a limit of -1 for indices is not a whole number from 0", (g) => i32(g, 3, -1)],
   ["a limit of 1.5 for indices is not a whole number from 0", (g) => i32(g, 3, 1.5)],

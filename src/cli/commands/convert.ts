@@ -1,0 +1,62 @@
+/** `cria convert`: a model in another format or type. */
+
+import { convertModel, storedMix } from "../../model/convert.ts";
+import { mixNamed, mixNames } from "../../model/quantisation-mix.ts";
+import { readModelFiles } from "../../model/load.ts";
+import { tokenizerOfModel } from "../../tokenizer/open.ts";
+import { ConfigError } from "../../errors/errors.ts";
+import { defineCommand } from "../command.ts";
+import { Progress } from "../progress.ts";
+import { formatBytes } from "../terminal.ts";
+
+export const convert = defineCommand({
+  details:
+    "Reads a Hugging Face folder, a .gguf file or a llama2.c .bin, and writes a .gguf file, or a Hugging Face folder " +
+    `under any other name. Types: ${mixNames().join(", ")}; the K mixes are llama.cpp's.`,
+  args: {
+    model: { type: "positional", required: true, description: "The model to read" },
+    out: { type: "positional", required: true, description: "A .gguf file, or a folder, to write" },
+    type: { type: "string", valueHint: "TYPE", description: "Of the weights; as they are stored by default" },
+    tokenizer: {
+      type: "string",
+      valueHint: "FILE",
+      description: "The tokenizer, for a model that does not carry it",
+    },
+    threads: {
+      type: "string",
+      as: "integer",
+      min: 1,
+      valueHint: "N",
+      description: "CPU threads; all cores by default",
+    },
+  },
+  examples: [
+    "cria convert runs/speedrun/model speedrun.gguf --type q8_0",
+    "cria convert llama-2-7b-chat llama-2-7b-chat.q4_k_m.gguf --type q4_k_m",
+  ],
+  async run({ model, out, type, tokenizer: named, threads }, { stdout, stderr, signal }) {
+    const files = readModelFiles(model);
+    const mix = type === undefined ? storedMix(files) : mixNamed(type);
+    if (mix === undefined) {
+      throw new ConfigError(`${model} is quantised, and has no type to keep`, {
+        mend: "Name one with --type; only the tensors that have it already can be kept.",
+      });
+    }
+    const tokenizer = tokenizerOfModel(model, files.config.vocabSize, named);
+    using progress = new Progress({ label: "Converting", total: 1, unit: "bytes", stream: stderr });
+    const { bytes, types } = await convertModel({
+      files,
+      tokenizer,
+      out,
+      mix,
+      signal,
+      onProgress: (done, total) => progress.update({ done, total }),
+      ...(threads === undefined ? {} : { threads }),
+    });
+    progress.end();
+    const counts = [...types].map(([name, count]) => `${count} ${name}`).join(", ");
+    stdout.write(
+      `${out}: ${formatBytes(bytes)} in ${[...types.values()].reduce((a, b) => a + b, 0)} tensors (${counts})\n`,
+    );
+  },
+});

@@ -1,0 +1,235 @@
+/**
+ * A model from one format and type into another, a few rows at a time: memory does not grow with the model.
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../errors/errors.ts";
+import { fillDirectoryAtomically } from "../formats/atomic-file.ts";
+import { openFile, type FileSource } from "../formats/file-source.ts";
+import { f32ToBf16, f32ToF16 } from "../formats/float16.ts";
+import { readGguf } from "../formats/gguf.ts";
+import { streamGguf, type GgufWriteValue } from "../formats/gguf-write.ts";
+import { isJsonObject, readJsonFile } from "../formats/json.ts";
+import { streamSafetensors } from "../formats/safetensors-write.ts";
+import {
+  readTensorAsF32,
+  rowsOfTensor,
+  tensorBytes,
+  type TensorInfo,
+  type TensorToStream,
+} from "../formats/tensor-info.ts";
+import { openBackend, type Backend } from "../tensor/backend.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { quantiseRows } from "../tensor/quantise.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { ggufConfigMetadata } from "./config.ts";
+import { writeModelFiles } from "./directory.ts";
+import { ggufTokenizerValues } from "./gguf-tokenizer.ts";
+import type { ModelFiles } from "./load.ts";
+import { ggufName, huggingFaceName, isRotary } from "./names.ts";
+import { fileTypeOf, isFloatMix, typeInMix, type MixName, type WrittenType } from "./quantisation-mix.ts";
+import { fromHalfSplit, toHalfSplit } from "./rotary-layout.ts";
+
+export interface Conversion {
+  readonly files: ModelFiles;
+  readonly tokenizer: Tokenizer;
+  /** A `.gguf` file; any other name becomes a Hugging Face directory. */
+  readonly out: string;
+  readonly mix: MixName;
+  readonly threads?: number;
+  readonly onProgress?: (bytes: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Converted {
+  /** Of the weights. */
+  readonly bytes: number;
+  /** How many tensors have each type. */
+  readonly types: ReadonlyMap<WrittenType, number>;
+}
+
+/**
+ * Writes the model; what stood under that name is replaced when all is written.
+ *
+ * @throws {ConfigError} when the source is quantised to another type, or the target cannot hold the type.
+ * @throws the signal's reason when it is aborted; nothing is left behind.
+ */
+export async function convertModel(conversion: Conversion): Promise<Converted> {
+  const { files, tokenizer, out, mix, onProgress, signal, threads } = conversion;
+  const isGguf = out.endsWith(".gguf");
+  if (!isGguf && !isFloatMix(mix)) {
+    throw new ConfigError(`a Hugging Face directory does not hold ${mix} weights`, {
+      mend: "Name a .gguf file to write, or choose f32, f16 or bf16.",
+    });
+  }
+  using backend = openBackend({ device: "cpu", ...(threads === undefined ? {} : { threads }) });
+  using sources = new Sources();
+  const planned = planTensors(files, mix, isGguf);
+  const total = planned.reduce((sum, { bytes }) => sum + bytes, 0);
+  let done = 0;
+  const tensors = planned.map(({ name, type, info, reorder }): TensorToStream => ({
+    name,
+    type,
+    shape: info.shape,
+    async *pieces() {
+      for await (const piece of encodedRows({
+        backend,
+        source: sources.open(info.file),
+        info,
+        type,
+        reorder,
+      })) {
+        signal?.throwIfAborted();
+        yield piece;
+        done += piece.length;
+        onProgress?.(done, total);
+      }
+    },
+  }));
+  const template = chatTemplateOf(files);
+  if (isGguf) {
+    await streamGguf(out, { metadata: ggufMetadata(conversion, template), tensors });
+  } else {
+    await fillDirectoryAtomically(out, async (temporary) => {
+      writeModelFiles(temporary, files.config, tokenizer, template);
+      await streamSafetensors(join(temporary, "model.safetensors"), tensors);
+    });
+  }
+  const types = new Map<WrittenType, number>();
+  for (const { type } of planned) types.set(type, (types.get(type) ?? 0) + 1);
+  return { bytes: total, types };
+}
+
+/** The type that most of a model's matrices are stored in, when a mix is called so. */
+export function storedMix({ tensors }: ModelFiles): MixName | undefined {
+  const type = tensors.get("layers.0.attention.wq.weight")?.type;
+  return type !== undefined && isFloat(type) ? type : undefined;
+}
+
+// --- internal ---
+
+/** f32 values that are held at once: 16 MiB. */
+const slabValues = 2 ** 22;
+
+interface Planned {
+  /** In the target. */
+  readonly name: string;
+  readonly type: WrittenType;
+  readonly bytes: number;
+  readonly info: TensorInfo;
+  /** Puts whole heads' rows into the target's order. */
+  readonly reorder: Reorder | undefined;
+}
+
+interface Reorder {
+  /** Rows that must be together. */
+  readonly rows: number;
+  readonly apply: (bytes: Uint8Array, rowBytes: number) => Uint8Array;
+}
+
+function planTensors(files: ModelFiles, mix: MixName, isGguf: boolean): Planned[] {
+  const { config, format } = files;
+  const isHalfSplit = format === "huggingface";
+  return [...files.tensors].map(([name, info]) => {
+    const type = typeInMix(mix, name, info.shape, config);
+    if (info.type !== type && !isFloat(info.type)) {
+      throw new ConfigError(`${info.name} is ${info.type} already, and would be worse for being ${type}`, {
+        mend: "Convert the f32, f16 or bf16 files of the model.",
+      });
+    }
+    const { headDim } = config;
+    const turn = isHalfSplit ? fromHalfSplit : toHalfSplit;
+    const isTurned = isRotary(name) && isHalfSplit === isGguf;
+    return {
+      name: isGguf ? ggufName(name) : huggingFaceName(name),
+      type,
+      bytes: tensorBytes(type, info.shape),
+      info,
+      reorder: isTurned
+        ? { rows: headDim, apply: (bytes, rowBytes) => turn(bytes, headDim, rowBytes) }
+        : undefined,
+    };
+  });
+}
+
+interface Encoding extends Pick<Planned, "info" | "type" | "reorder"> {
+  readonly backend: Backend;
+  readonly source: FileSource;
+}
+
+async function* encodedRows({ backend, source, info, type, reorder }: Encoding): AsyncIterable<Uint8Array> {
+  const [rows, columns] = info.shape.length === 1 ? [info.shape[0]!, 1] : [info.shape[0]!, info.shape[1]!];
+  const together = reorder?.rows ?? 1;
+  const atOnce = Math.max(together, Math.floor(slabValues / columns / together) * together);
+  for (let from = 0; from < rows; from += atOnce) {
+    const slab = rowsOfTensor(info, from, Math.min(atOnce, rows - from));
+    const rowBytes = info.bytes / rows;
+    if (info.type === type) {
+      const bytes = source.read(slab.offset, slab.bytes);
+      yield reorder === undefined ? bytes : reorder.apply(bytes, rowBytes);
+      continue;
+    }
+    const read = readTensorAsF32(source, slab);
+    const values = reorder === undefined ? read : asFloats(reorder.apply(asBytes(read), 4 * columns));
+    yield isFloat(type) ? asBytes(encoded(values, type)) : await quantiseRows(backend, values, columns, type);
+  }
+}
+
+function encoded(values: Float32Array, type: "f32" | "f16" | "bf16"): Float32Array | Uint16Array {
+  if (type === "f32") return values;
+  return type === "f16" ? f32ToF16(values) : f32ToBf16(values);
+}
+
+function asBytes(values: Float32Array | Uint16Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+function asFloats(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+function ggufMetadata(
+  { files, tokenizer, mix }: Conversion,
+  template: string | undefined,
+): Map<string, GgufWriteValue> {
+  const metadata = new Map<string, GgufWriteValue>();
+  for (const [key, kind, value] of ggufConfigMetadata(files.config)) {
+    metadata.set(key, kind === "string" ? { type: kind, value } : { type: kind, value });
+  }
+  metadata.set("general.file_type", { type: "uint32", value: fileTypeOf(mix) });
+  metadata.set("general.quantization_version", { type: "uint32", value: 2 });
+  for (const [key, value] of ggufTokenizerValues(tokenizer, files.config.vocabSize)) metadata.set(key, value);
+  if (template !== undefined) metadata.set("tokenizer.chat_template", { type: "string", value: template });
+  return metadata;
+}
+
+/** The template that the model carries. */
+function chatTemplateOf({ format, path }: ModelFiles): string | undefined {
+  if (format === "gguf") {
+    using source = openFile(path);
+    const template = readGguf(source).metadata.get("tokenizer.chat_template");
+    return typeof template === "string" ? template : undefined;
+  }
+  const file = join(path, "tokenizer_config.json");
+  if (format !== "huggingface" || !existsSync(file)) return undefined;
+  const settings = readJsonFile(file);
+  const template = isJsonObject(settings) ? settings["chat_template"] : undefined;
+  return typeof template === "string" ? template : undefined;
+}
+
+/** Files that are open while a model is converted. */
+class Sources implements Disposable {
+  readonly #open = new Map<string, FileSource>();
+
+  open(file: string): FileSource {
+    const known = this.#open.get(file) ?? openFile(file);
+    this.#open.set(file, known);
+    return known;
+  }
+
+  [Symbol.dispose](): void {
+    for (const source of this.#open.values()) source[Symbol.dispose]();
+    this.#open.clear();
+  }
+}
