@@ -90,6 +90,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/evaluate.ts")).evaluatePerplexity,
   },
   {
+    name: "evaluate quantisation",
+    group: "Look inside",
+    summary: "Measure what fewer bits a weight cost, type by type",
+    load: async () => (await import("./commands/quantisation.ts")).evaluateQuantisation,
+  },
+  {
     name: "doctor",
     group: "Look inside",
     summary: "Show what this machine can do",

@@ -14,8 +14,10 @@ import { readLlama2c, readLlama2cTokenizer } from "../formats/llama2c.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { readSentencePiece, type SentencePieceModel } from "../formats/sentencepiece.ts";
 import type { TensorInfo } from "../formats/tensor-info.ts";
+import { readTorchDirectory, readTorchFile } from "../formats/torch-file.ts";
 import { readTokenizerJson } from "../formats/tokenizer-json.ts";
 import { configFromHuggingFace, parameterCount } from "../model/config.ts";
+import { isPickled, readModelFiles } from "../model/load.ts";
 import { readMetrics } from "../train/metrics.ts";
 import { fileKind } from "../formats/file-kind.ts";
 import { countLlama2cPieces, wholeFile } from "../tokenizer/open.ts";
@@ -49,6 +51,10 @@ export function inspectPath(path: string): Inspection {
         tensors: [...tensors.values()],
       };
     }
+    case "torch": {
+      const tensors = [...readTorchFile(source).values()];
+      return { kind: "PyTorch checkpoint", facts: [], metadata: [], tensors };
+    }
     case "llama2c": {
       const { config, tensors } = readLlama2c(source);
       const metadata = Object.entries(config);
@@ -78,13 +84,14 @@ const splits: readonly SplitName[] = ["train", "validation"];
 function unknownKind(path: string): ConfigError {
   return new ConfigError(`${path} is nothing that Cria knows`, {
     mend:
-      "Give a .safetensors, .gguf, .bin or .model file, a model's folder, a checkpoint, a run's folder, or a folder " +
+      "Give a .safetensors, .gguf, .pth, .bin or .model file, a model's folder, a checkpoint, a run's folder, or a folder " +
       "of token shards.",
   });
 }
 
 function inspectFolder(path: string): Inspection {
   if (existsSync(join(path, "config.json"))) return modelFolder(path);
+  if (existsSync(join(path, "params.json"))) return metaFolder(path);
   const found = splits.filter((split) => existsSync(indexOf(path, split)));
   if (found.length > 0) return shardFolder(path, found);
   if (existsSync(join(path, "recipe.yaml"))) return runFolder(path);
@@ -107,7 +114,9 @@ function modelFolder(path: string): Inspection {
   const config = configFromHuggingFace(json, file);
   const state = join(path, "run.json");
   const run = existsSync(state) ? (readJsonFile(state) as Record<string, unknown>) : undefined;
-  const { tensors, metadata } = readSafetensorsDirectory(path);
+  const { tensors, metadata } = isPickled(path)
+    ? { tensors: readTorchDirectory(path), metadata: {} }
+    : readSafetensorsDirectory(path);
   const names = ["tokenizer.model", "tokenizer.json"].filter((name) => existsSync(join(path, name)));
   return {
     kind: run === undefined ? "Hugging Face model" : "checkpoint",
@@ -118,6 +127,20 @@ function modelFolder(path: string): Inspection {
     ],
     metadata: [...Object.entries(config), ...Object.entries(metadata)],
     tensors: [...tensors.values()],
+  };
+}
+
+function metaFolder(path: string): Inspection {
+  const { config, tensors } = readModelFiles(path);
+  const all = [...tensors.values()];
+  return {
+    kind: "Meta model",
+    facts: [
+      ["parameters", parameterCount(config)],
+      ["shards", Math.max(...all.map(({ parts }) => parts.length))],
+    ],
+    metadata: Object.entries(config),
+    tensors: all.flatMap(({ parts }) => parts),
   };
 }
 

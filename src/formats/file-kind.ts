@@ -6,6 +6,7 @@ import type { ByteSource } from "./bytes.ts";
 export type FileKind =
   | "gguf"
   | "safetensors"
+  | "torch"
   | "llama2c"
   | "llama2c-tokenizer"
   | "sentencepiece"
@@ -18,6 +19,7 @@ export function fileKind(source: ByteSource): FileKind {
   const head = source.read(0, Math.min(source.size, 64));
   if (startsWith(head, "GGUF") || name.endsWith(".gguf")) return "gguf";
   if (name.endsWith(".safetensors") || looksLikeSafetensors(head, source.size)) return "safetensors";
+  if (startsWith(head, "PK\u0003\u0004") || name.endsWith(".pth")) return "torch";
   if (name.endsWith(".model")) return "sentencepiece";
   if (name.endsWith("tokenizer.json")) return "tokenizer-json";
   if (name.endsWith(".json")) return "json";

@@ -11,8 +11,9 @@ import { join, resolve } from "node:path";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 import { decodeUtf8, quoted, type ByteSource } from "./bytes.ts";
 import { openFile } from "./file-source.ts";
-import { isJsonObject, parseJson, readJsonFile, type JsonObject, type JsonValue } from "./json.ts";
+import { isJsonObject, parseJson, type JsonObject, type JsonValue } from "./json.ts";
 import { tensorBytes, typeOfSafetensors, type TensorInfo } from "./tensor-info.ts";
+import { readShards } from "./weight-index.ts";
 
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -51,7 +52,7 @@ export function readSafetensorsDirectory(directory: string): SafetensorsFile {
   const single = join(root, "model.safetensors");
   if (existsSync(single)) return readSafetensorsFile(single);
   const index = join(root, "model.safetensors.index.json");
-  if (existsSync(index)) return readShards(root, index);
+  if (existsSync(index)) return readAllShards(root, index);
   throw noWeights(directory);
 }
 
@@ -143,50 +144,14 @@ function textRecord(value: JsonValue, file: string): Readonly<Record<string, str
   throw new FormatError("__metadata__ is not an object of texts", { file, offset: 8 });
 }
 
-function readShards(root: string, index: string): SafetensorsFile {
-  const shardOf = readWeightMap(index);
-  const tensors = new Map<string, TensorInfo>();
+function readAllShards(root: string, index: string): SafetensorsFile {
   const metadata: [string, string][] = [];
-  for (const shard of new Set(shardOf.values())) {
-    const read = readSafetensorsFile(join(root, shard));
-    metadata.push(...Object.entries(read.metadata));
-    for (const [name, info] of read.tensors) {
-      const mapped = shardOf.get(name);
-      if (mapped !== shard) {
-        const place = mapped === undefined ? "does not list it" : `puts it into ${mapped}`;
-        throw new FormatError(`tensor ${quoted(name)} is in ${shard}, the index ${place}`, {
-          file: index,
-          mend: "The index and the shards are of different models: fetch them again together.",
-        });
-      }
-      tensors.set(name, info);
-    }
-  }
-  for (const [name, shard] of shardOf) {
-    if (!tensors.has(name)) {
-      throw new FormatError(`tensor ${quoted(name)} is not in ${shard}`, {
-        file: index,
-        mend: "The index and the shards are of different models: fetch them again together.",
-      });
-    }
-  }
+  const tensors = readShards({ root, index, extension: ".safetensors" }, (path) => {
+    const shard = readSafetensorsFile(path);
+    metadata.push(...Object.entries(shard.metadata));
+    return shard.tensors;
+  });
   return { tensors, metadata: Object.fromEntries(metadata) };
-}
-
-/** Shard by tensor name. A shard is a name in the index's own directory, never a path out of it. */
-function readWeightMap(index: string): ReadonlyMap<string, string> {
-  const parsed = readJsonFile(index, maxHeaderBytes);
-  const weightMap = isJsonObject(parsed) ? parsed["weight_map"] : undefined;
-  if (!isJsonObject(weightMap)) throw new FormatError("there is no weight_map in it", { file: index });
-  return new Map(
-    Object.entries(weightMap).map(([name, shard]) => {
-      if (typeof shard === "string" && /^(?!\.)[^/\\:\0]+\.safetensors$/.test(shard)) return [name, shard];
-      throw new FormatError(
-        `tensor ${quoted(name)} is mapped to ${quoted(shard)}, which is not a shard's name`,
-        { file: index, mend: "A shard is a .safetensors file beside the index." },
-      );
-    }),
-  );
 }
 
 function noWeights(directory: string): ConfigError {

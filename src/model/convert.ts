@@ -6,19 +6,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
 import { fillDirectoryAtomically } from "../formats/atomic-file.ts";
-import { openFile, type FileSource } from "../formats/file-source.ts";
+import { openFile } from "../formats/file-source.ts";
 import { f32ToBf16, f32ToF16 } from "../formats/float16.ts";
 import { readGguf } from "../formats/gguf.ts";
 import { streamGguf, type GgufWriteValue } from "../formats/gguf-write.ts";
 import { isJsonObject, readJsonFile } from "../formats/json.ts";
 import { streamSafetensors } from "../formats/safetensors-write.ts";
-import {
-  readTensorAsF32,
-  rowsOfTensor,
-  tensorBytes,
-  type TensorInfo,
-  type TensorToStream,
-} from "../formats/tensor-info.ts";
+import { tensorBytes, type TensorToStream } from "../formats/tensor-info.ts";
 import { openBackend, type Backend } from "../tensor/backend.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { quantiseRows } from "../tensor/quantise.ts";
@@ -30,6 +24,8 @@ import type { ModelFiles } from "./load.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
 import { fileTypeOf, isFloatMix, typeInMix, type MixName, type WrittenType } from "./quantisation-mix.ts";
 import { fromHalfSplit, toHalfSplit } from "./rotary-layout.ts";
+import { Sources } from "./sources.ts";
+import { readRows, readRowsAsF32, type StoredWeight } from "./stored-weight.ts";
 
 export interface Conversion {
   readonly files: ModelFiles;
@@ -75,7 +71,7 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
     async *pieces() {
       for await (const piece of encodedRows({
         backend,
-        source: sources.open(info.file),
+        sources,
         info,
         type,
         reorder,
@@ -117,7 +113,7 @@ interface Planned {
   readonly name: string;
   readonly type: WrittenType;
   readonly bytes: number;
-  readonly info: TensorInfo;
+  readonly info: StoredWeight;
   /** Puts whole heads' rows into the target's order. */
   readonly reorder: Reorder | undefined;
 }
@@ -155,22 +151,22 @@ function planTensors(files: ModelFiles, mix: MixName, isGguf: boolean): Planned[
 
 interface Encoding extends Pick<Planned, "info" | "type" | "reorder"> {
   readonly backend: Backend;
-  readonly source: FileSource;
+  readonly sources: Sources;
 }
 
-async function* encodedRows({ backend, source, info, type, reorder }: Encoding): AsyncIterable<Uint8Array> {
+async function* encodedRows({ backend, sources, info, type, reorder }: Encoding): AsyncIterable<Uint8Array> {
+  const open = (file: string): ReturnType<Sources["open"]> => sources.open(file);
   const [rows, columns] = info.shape.length === 1 ? [info.shape[0]!, 1] : [info.shape[0]!, info.shape[1]!];
   const together = reorder?.rows ?? 1;
   const atOnce = Math.max(together, Math.floor(slabValues / columns / together) * together);
   for (let from = 0; from < rows; from += atOnce) {
-    const slab = rowsOfTensor(info, from, Math.min(atOnce, rows - from));
-    const rowBytes = info.bytes / rows;
+    const count = Math.min(atOnce, rows - from);
     if (info.type === type) {
-      const bytes = source.read(slab.offset, slab.bytes);
-      yield reorder === undefined ? bytes : reorder.apply(bytes, rowBytes);
+      const bytes = readRows(info, from, count, open);
+      yield reorder === undefined ? bytes : reorder.apply(bytes, bytes.length / count);
       continue;
     }
-    const read = readTensorAsF32(source, slab);
+    const read = readRowsAsF32(info, from, count, open);
     const values = reorder === undefined ? read : asFloats(reorder.apply(asBytes(read), 4 * columns));
     yield isFloat(type) ? asBytes(encoded(values, type)) : await quantiseRows(backend, values, columns, type);
   }
@@ -216,20 +212,4 @@ function chatTemplateOf({ format, path }: ModelFiles): string | undefined {
   const settings = readJsonFile(file);
   const template = isJsonObject(settings) ? settings["chat_template"] : undefined;
   return typeof template === "string" ? template : undefined;
-}
-
-/** Files that are open while a model is converted. */
-class Sources implements Disposable {
-  readonly #open = new Map<string, FileSource>();
-
-  open(file: string): FileSource {
-    const known = this.#open.get(file) ?? openFile(file);
-    this.#open.set(file, known);
-    return known;
-  }
-
-  [Symbol.dispose](): void {
-    for (const source of this.#open.values()) source[Symbol.dispose]();
-    this.#open.clear();
-  }
 }

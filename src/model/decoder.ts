@@ -93,6 +93,27 @@ export class Decoder implements Disposable {
   }
 
   /**
+   * Reads tokens.
+   *
+   * @returns the logits after each of them. `[n, vocab]`
+   * @throws {ConfigError} when they do not fit into the context, or are none.
+   */
+  async readAll(tokens: ArrayLike<number>, signal?: AbortSignal): Promise<Float32Array> {
+    this.#checkRoom(tokens);
+    const { vocabSize } = this.weights.config;
+    const logits = new Float32Array(tokens.length * vocabSize);
+    for (let from = 0; from < tokens.length; from += this.#chunkTokens) {
+      const chunk = Int32Array.from(
+        { length: Math.min(this.#chunkTokens, tokens.length - from) },
+        (_, i) => tokens[from + i]!,
+      );
+      const pass = await this.#run(chunk, "all", undefined, signal);
+      logits.set(pass.result!.readF32(), from * vocabSize);
+    }
+    return logits;
+  }
+
+  /**
    * Reads tokens and says how well each next one was predicted.
    *
    * @param tokens  `[n]`
@@ -168,8 +189,8 @@ function cacheTypeFor({ layers }: LlamaWeights): CacheType {
   return layers[0]?.wk.dtype === "f32" ? "f32" : "f16";
 }
 
-/** Which results a pass has: none, the last token's logits, or the summed loss of all. */
-type PassKind = "none" | "last" | "score";
+/** Which results a pass has: none, the last token's logits or all tokens', or the summed loss of all. */
+type PassKind = "none" | "last" | "all" | "score";
 
 interface DecoderPass {
   readonly graph: Graph;
@@ -212,7 +233,8 @@ function buildPass(
       return cachedAttention(graph, { q, keys, values, mask });
     };
     const last = graph.constant(Int32Array.of(count - 1), [1], { dtype: "i32", limit: count });
-    const wanted = kind === "score" || count === 1 ? {} : { wanted: last };
+    const wantsAll = kind === "score" || kind === "all" || count === 1;
+    const wanted = wantsAll ? {} : { wanted: last };
     const states = finalStates(graph, weights, {
       batch: 1,
       seq: count,
@@ -224,9 +246,9 @@ function buildPass(
     const targets = kind === "score" ? createTargets(graph, count, config.vocabSize) : undefined;
     const result =
       targets === undefined
-        ? kind === "last"
-          ? matmul(graph, states, weights.head)
-          : undefined
+        ? kind === "none"
+          ? undefined
+          : matmul(graph, states, weights.head)
         : crossEntropy(graph, { x: states, head: weights.head, targets });
     graph.output(result ?? states);
     graph.allocate();

@@ -1,27 +1,33 @@
 /**
- * Weights from files: a Hugging Face directory, a GGUF file or a llama2.c file. For generation they are used where
- * they lie, in the type they have; for training they are copied into f32.
+ * Weights from files: a directory of Hugging Face's or of Meta's, a GGUF file or a llama2.c file. For generation they
+ * are used where they lie, in the type they have; for training they are copied into f32.
  */
 
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError } from "../errors/errors.ts";
-import { openFile, type FileSource } from "../formats/file-source.ts";
+import { fileKind } from "../formats/file-kind.ts";
+import { openFile } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
 import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c } from "../formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
+import { joinParts, readMetaDirectory } from "../formats/meta-shards.ts";
 import { readTensorAsF32, type TensorInfo } from "../formats/tensor-info.ts";
+import { readTorchDirectory } from "../formats/torch-file.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { dtypes, isFloat, isQuantised } from "../tensor/dtype.ts";
 import { openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
 import { sameShape, shapeText } from "../tensor/shape.ts";
 import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } from "./config.ts";
+import { configFromMeta } from "./meta-params.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
 import { fromHalfSplit } from "./rotary-layout.ts";
+import { Sources } from "./sources.ts";
+import { readRowsAsF32, wholeWeight, type StoredWeight } from "./stored-weight.ts";
 import { createWeights, ownedWeights, weightShapes, type OwnedWeights } from "./weights.ts";
 
-export type ModelFormat = "huggingface" | "gguf" | "llama2c";
+export type ModelFormat = "huggingface" | "meta" | "gguf" | "llama2c";
 
 /** What a model's files say, before any weight is read. */
 export interface ModelFiles {
@@ -29,7 +35,7 @@ export interface ModelFiles {
   readonly path: string;
   readonly config: LlamaConfig;
   /** By Meta's names. */
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly tensors: ReadonlyMap<string, StoredWeight>;
 }
 
 /**
@@ -40,17 +46,18 @@ export interface ModelFiles {
 export function readModelFiles(path: string): ModelFiles {
   const format = modelFormat(path);
   const { config, tensors } = readers[format](path);
-  const byMeta = new Map<string, TensorInfo>();
+  const byMeta = new Map<string, StoredWeight>();
   for (const [name, shape] of Object.entries(weightShapes(config))) {
     const stored = storedName(format, name);
     const info = tensors.get(stored);
     if (info === undefined) throw new FormatError(`the tensor ${stored} is missing`, { file: path });
     if (!sameShape(info.shape, shape)) {
+      const { file, offset } = info.parts[0]!;
       throw new FormatError(
         `${stored} has shape ${shapeText(info.shape)} where the configuration says ${shapeText(shape)}`,
         {
-          file: info.file,
-          offset: info.offset,
+          file,
+          offset,
           mend: "The weights and the configuration are of different models: fetch both again.",
         },
       );
@@ -83,12 +90,10 @@ export function openWeights(
 /** Weights for training, in f32; the caller disposes them. */
 export function loadMasterWeights(backend: Backend, files: ModelFiles): OwnedWeights {
   const weights = createWeights(backend, files.config);
-  const sources = new Map<string, FileSource>();
+  using sources = new Sources();
   try {
     for (const [name, info] of files.tensors) {
-      const source = sources.get(info.file) ?? openFile(info.file);
-      sources.set(info.file, source);
-      const values = readTensorAsF32(source, info);
+      const values = readRowsAsF32(info, 0, info.shape[0]!, (file) => sources.open(file));
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       weights.byName[name]!.writeBytes(inMetaOrder(files, name, bytes, 4));
     }
@@ -96,32 +101,47 @@ export function loadMasterWeights(backend: Backend, files: ModelFiles): OwnedWei
   } catch (error) {
     weights[Symbol.dispose]();
     throw error;
-  } finally {
-    for (const source of sources.values()) source[Symbol.dispose]();
   }
 }
 
 /** Which kind of model lies at a path. */
 function modelFormat(path: string): ModelFormat {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat?.isDirectory() === true) return "huggingface";
+  if (stat?.isDirectory() === true) {
+    return existsSync(join(path, "params.json")) && !existsSync(join(path, "config.json"))
+      ? "meta"
+      : "huggingface";
+  }
   if (path.endsWith(".gguf")) return "gguf";
+  if (stat !== undefined && isTorchFile(path)) {
+    throw new ConfigError(`${path} is a PyTorch file, which has the weights and not the model's shape`, {
+      mend: "Give the folder it lies in, with its config.json or params.json.",
+    });
+  }
   if (path.endsWith(".bin")) return "llama2c";
   if (stat === undefined) {
     throw new ConfigError(`there is no model at ${path}`, {
-      mend: "Give a directory, a .gguf file or a llama2.c .bin file.",
+      mend: "Give a model's directory, a .gguf file or a llama2.c .bin file.",
     });
   }
   throw new ConfigError(`${path} is not a model`, {
-    mend: "Give a Hugging Face directory, a .gguf file or a llama2.c .bin file.",
+    mend: "Give a directory of Hugging Face's or Meta's, a .gguf file or a llama2.c .bin file.",
   });
+}
+
+/** Whether a directory has PyTorch's files and no safetensors, which are preferred. */
+export function isPickled(path: string): boolean {
+  const has = (name: string): boolean => existsSync(join(path, name));
+  const isSafe = has("model.safetensors") || has("model.safetensors.index.json");
+  return !isSafe && (has("pytorch_model.bin") || has("pytorch_model.bin.index.json"));
 }
 
 // --- internal ---
 
 interface ReadFiles {
   readonly config: LlamaConfig;
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** By the format's own names. */
+  readonly tensors: ReadonlyMap<string, StoredWeight>;
 }
 
 const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
@@ -129,8 +149,14 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
     const file = join(path, "config.json");
     return {
       config: configFromHuggingFace(readJsonFile(file), file),
-      tensors: readSafetensorsDirectory(path).tensors,
+      tensors: wholeWeights(
+        isPickled(path) ? readTorchDirectory(path) : readSafetensorsDirectory(path).tensors,
+      ),
     };
+  },
+  meta(path) {
+    const { params, tensors } = readMetaDirectory(path);
+    return { config: configFromMeta(params, tensors, join(path, "params.json")), tensors };
   },
   gguf(path) {
     using source = openFile(path);
@@ -146,23 +172,39 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
         },
       );
     }
-    return { config: configFromGguf(metadata, tensors.has("output.weight")), tensors };
+    return {
+      config: configFromGguf(metadata, tensors.has("output.weight")),
+      tensors: wholeWeights(tensors),
+    };
   },
   llama2c(path) {
     using source = openFile(path);
     const { config, tensors } = readLlama2c(source);
-    return { config: llamaConfig({ ...config, normEps: 1e-5, ropeTheta: 10_000 }), tensors };
+    const tensorsByName = wholeWeights(tensors);
+    return {
+      config: llamaConfig({ ...config, normEps: 1e-5, ropeTheta: 10_000 }),
+      tensors: tensorsByName,
+    };
   },
 };
+
+function wholeWeights(tensors: ReadonlyMap<string, TensorInfo>): Map<string, StoredWeight> {
+  return new Map([...tensors].map(([name, info]) => [name, wholeWeight(info)]));
+}
+
+function isTorchFile(path: string): boolean {
+  using source = openFile(path);
+  return fileKind(source) === "torch";
+}
 
 function storedName(format: ModelFormat, name: string): string {
   if (format === "huggingface") return huggingFaceName(name);
   return format === "gguf" ? ggufName(name) : name;
 }
 
-function fileTensor(files: ModelFiles, name: string, info: TensorInfo): FileTensor {
-  const { file, offset, bytes, shape } = info;
-  const dtype = info.type;
+function fileTensor(files: ModelFiles, name: string, info: StoredWeight): FileTensor {
+  const { shape, parts, type: dtype } = info;
+  const [{ file, offset, bytes }, ...more] = parts as [TensorInfo, ...TensorInfo[]];
   if (!isFloat(dtype) && !isQuantised(dtype)) {
     throw new ConfigError(`${info.name} is stored as ${info.type}, which no product can read`, {
       mend: "Use an f32, f16, bf16 or quantised file of the model.",
@@ -170,10 +212,18 @@ function fileTensor(files: ModelFiles, name: string, info: TensorInfo): FileTens
   }
   // The kernels multiply by gains of f32 only.
   if (shape.length === 1 && dtype !== "f32") {
-    const convert = (data: Uint8Array): Uint8Array => asF32(data, info);
+    const convert = (data: Uint8Array): Uint8Array => asF32(data, parts[0]!);
     return { shape, dtype: "f32", file, offset, bytes, convert };
   }
   const spec = { shape, dtype, file, offset, bytes };
+  if (more.length > 0) {
+    // Meta's shards, which have Meta's rotary order.
+    const convert = (first: Uint8Array, others: readonly Uint8Array[]): Uint8Array => {
+      const all = [first, ...others].values();
+      return joinParts(info, () => all.next().value!);
+    };
+    return { ...spec, more, convert };
+  }
   if (files.format !== "huggingface" || !isRotary(name)) return spec;
   return { ...spec, convert: (data) => inMetaOrder(files, name, data, dtypes[dtype].bytes) };
 }

@@ -15,14 +15,20 @@ import { extentsOf } from "./shape.ts";
 import type { Storage, TensorSpec } from "./storage.ts";
 import { checkTensor, newTensor, type Tensor } from "./tensor.ts";
 
-export interface FileTensor extends TensorSpec {
+/** Bytes in a file. */
+export interface FilePlace {
   readonly file: string;
-  /** Where its data starts in the file, in bytes. */
+  /** Where they start, in bytes. */
   readonly offset: number;
-  /** How many bytes the file has of it. */
+  /** How many they are. */
   readonly bytes: number;
-  /** Lays the file's bytes out as the tensor wants them; without it they are used as they are. */
-  readonly convert?: (bytes: Uint8Array) => Uint8Array;
+}
+
+export interface FileTensor extends TensorSpec, FilePlace {
+  /** Where the rest of it lies, for one in several places. */
+  readonly more?: readonly FilePlace[];
+  /** Lays the files' bytes out as the tensor wants them; without it they are used as they are. */
+  readonly convert?: (bytes: Uint8Array, more: readonly Uint8Array[]) => Uint8Array;
   /** Read by products only: it may be laid out for them, where the device is faster for it, in memory of its own. */
   readonly isPackable?: boolean;
 }
@@ -44,7 +50,11 @@ export function openFileStorage(
   };
   try {
     const files = new Map<string, OpenedFile>();
-    for (const file of new Set(Object.values(specs).map((spec) => spec.file))) {
+    const paths = new Set<string>();
+    for (const { file, more = [] } of Object.values(specs)) {
+      for (const place of [{ file }, ...more]) paths.add(place.file);
+    }
+    for (const file of paths) {
       const source = openWhole(file, backend);
       opened.push(source);
       files.set(file, source);
@@ -108,8 +118,9 @@ function placeTensors(
   arena.allocate();
   packing.allocate();
   for (const [tensor, spec] of copied) {
-    const bytes = files.get(spec.file)!.read(spec.offset, spec.bytes);
-    tensor.writeBytes(spec.convert === undefined ? bytes : spec.convert(bytes));
+    const read = ({ file, offset, bytes }: FilePlace): Uint8Array => files.get(file)!.read(offset, bytes);
+    const bytes = read(spec);
+    tensor.writeBytes(spec.convert === undefined ? bytes : spec.convert(bytes, (spec.more ?? []).map(read)));
   }
   return tensors;
 }

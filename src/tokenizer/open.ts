@@ -36,6 +36,7 @@ export function openTokenizer(path: string): Tokenizer {
     case "llama2c":
       return tokenizerBeside(source);
     case "safetensors":
+    case "torch":
       return tokenizerIn(dirname(path));
     case "json":
     case "unknown":
@@ -99,7 +100,10 @@ export function wholeFile(source: ByteSource): Uint8Array {
 const MAX_TOKENIZER_BYTES = 256 * 2 ** 20;
 
 function tokenizerIn(folder: string): Tokenizer {
-  const file = ["tokenizer.model", "tokenizer.json"].map((name) => join(folder, name)).find(existsSync);
+  // Meta's downloads keep one tokenizer beside the folders of all sizes.
+  const beside = existsSync(join(folder, "params.json")) ? [join("..", "tokenizer.model")] : [];
+  const names = ["tokenizer.model", "tokenizer.json", ...beside];
+  const file = names.map((name) => join(folder, name)).find(existsSync);
   if (file !== undefined) return openTokenizer(file);
   throw new ConfigError(`${folder} holds no tokenizer.model`, {
     mend: "Copy the tokenizer.model that belongs to the model into it.",

@@ -118,7 +118,7 @@ describe("what is nothing that Cria knows is said to be so", () => {
     }
     expect((await cria("inspect", file)).stderr.replaceAll(folder, "")).toMatchInlineSnapshot(`
       "Error: /notes.txt is nothing that Cria knows
-        Give a .safetensors, .gguf, .bin or .model file, a model's folder, a checkpoint, a run's folder, or a folder of token shards.
+        Give a .safetensors, .gguf, .pth, .bin or .model file, a model's folder, a checkpoint, a run's folder, or a folder of token shards.
       "
     `);
   });

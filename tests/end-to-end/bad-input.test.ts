@@ -211,7 +211,7 @@ const models: readonly Row[] = [
   [
     "a model that is not there",
     ["chat", "absent"],
-    "there is no model at absent\n  Give a directory, a .gguf file or a llama2.c .bin file.",
+    "there is no model at absent\n  Give a model's directory, a .gguf file or a llama2.c .bin file.",
   ],
   [
     "a misspelt file",
@@ -431,7 +431,7 @@ const training: readonly Row[] = [
   [
     "a model that is not there, to tune",
     tune("model=absent"),
-    "there is no model at absent\n  Give a directory, a .gguf file or a llama2.c .bin file.",
+    "there is no model at absent\n  Give a model's directory, a .gguf file or a llama2.c .bin file.",
   ],
   [
     "a tokenizer of another model, to tune with",
