@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- gemm training inference tokenizer] [--threads n]`: a table for people and one line of JSON for
+ * `npm run bench [-- gemm training inference sampling tokenizer] [--threads n]`: a table for people and one line of JSON for
  * each bench. Nothing is asserted: trust the ratios, which are measured in turns, and those of a busy machine only
  * with one thread, since two wait for each other in every node.
  */
@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
+import { benchSampling } from "./sampling.ts";
 import { benchTokenizer } from "./tokenizer.ts";
 import { benchTraining } from "./training.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   gemm: benchGemm,
   training: benchTraining,
   inference: benchInference,
+  sampling: benchSampling,
   tokenizer: benchTokenizer,
 };
 

@@ -19,9 +19,26 @@ export { encodeDialog, encodePrompt, type Example } from "./dialog/llama2-chat.t
 export { readDialogs } from "./dialog/readers.ts";
 
 export { loadModel, type LoadedModel, type LoadOptions } from "./generate/loaded-model.ts";
-export { generateTokens, type GenerateOptions, type StopReason } from "./generate/generate.ts";
-export { metaSampling, type SamplingOptions } from "./generate/sampling.ts";
+export {
+  generateText,
+  generateTokens,
+  type GenerateOptions,
+  type StopReason,
+  type TextEvent,
+  type TextOptions,
+} from "./generate/generate.ts";
+export {
+  createSampler,
+  metaSampling,
+  type Sampler,
+  type SamplingOptions,
+  type TokenConstraint,
+} from "./generate/sampling.ts";
+export type { TokenLogprobs } from "./generate/logprobs.ts";
 export { ChatSession, type ChatEvent } from "./generate/chat.ts";
+export { convertModel, type Conversion, type Converted } from "./model/convert.ts";
+export { readModelFiles, type ModelFiles } from "./model/load.ts";
+export { divergence, type Divergence } from "./evaluate/divergence.ts";
 export { perplexity, type Perplexity } from "./evaluate/perplexity.ts";
 
 export { setNativeLogger, type NativeLogger } from "./tensor/backend.ts";

@@ -1,6 +1,13 @@
 /** Options that all commands which run a model share. */
 
-import { metaSampling, type SamplingOptions } from "../generate/sampling.ts";
+import { ConfigError } from "../errors/errors.ts";
+import {
+  defaultMirostatEta,
+  metaSampling,
+  samplingDefaults,
+  type Mirostat,
+  type SamplingOptions,
+} from "../generate/sampling.ts";
 import { loadModel, type LoadedModel } from "../generate/loaded-model.ts";
 import type { Arguments, ArgumentValues } from "./command.ts";
 
@@ -35,6 +42,10 @@ export const modelArguments = {
     valueHint: "NAME",
     description: "cpu, auto, or one that doctor lists",
   },
+  "as-stored": {
+    type: "boolean",
+    description: "Use quantised weights as they lie in the file, not repacked",
+  },
 } as const satisfies Arguments;
 
 export const samplingArguments = {
@@ -50,10 +61,79 @@ export const samplingArguments = {
     type: "string",
     as: "number",
     min: 0,
-    default: String(metaSampling.topP),
+    valueHint: "P",
+    description: `1 turns it off (default ${metaSampling.topP}, with mirostat 1)`,
+  },
+  "top-k": {
+    type: "string",
+    as: "integer",
+    min: 0,
+    default: "0",
+    valueHint: "K",
+    description: "0 turns it off",
+  },
+  "min-p": {
+    type: "string",
+    as: "number",
+    min: 0,
+    default: String(samplingDefaults.minP),
+    valueHint: "P",
+    description: "Times the largest p; 0 turns it off",
+  },
+  "typical-p": {
+    type: "string",
+    as: "number",
+    min: 0,
+    default: String(samplingDefaults.typicalP),
+    valueHint: "P",
     description: "1 turns it off",
   },
-  "top-k": { type: "string", as: "integer", min: 0, default: "0", description: "0 turns it off" },
+  "repeat-penalty": {
+    type: "string",
+    as: "number",
+    min: 0,
+    default: String(samplingDefaults.repeatPenalty),
+    description: "On tokens used before; 1 is off",
+  },
+  "repeat-last-n": {
+    type: "string",
+    as: "integer",
+    min: -1,
+    default: String(samplingDefaults.repeatLastN),
+    valueHint: "N",
+    description: "Tokens it looks back on; -1 is all",
+  },
+  "presence-penalty": {
+    type: "string",
+    as: "number",
+    default: String(samplingDefaults.presencePenalty),
+    description: "On tokens generated before",
+  },
+  "frequency-penalty": {
+    type: "string",
+    as: "number",
+    default: String(samplingDefaults.frequencyPenalty),
+    description: "For each time it was generated",
+  },
+  "mirostat-tau": {
+    type: "string",
+    as: "number",
+    min: 0,
+    valueHint: "BITS",
+    description: "Keeps to this surprise a token, by mirostat 2",
+  },
+  "mirostat-eta": {
+    type: "string",
+    as: "number",
+    min: 0,
+    description: `How fast mirostat corrects (default ${defaultMirostatEta})`,
+  },
+  "logit-bias": {
+    type: "string",
+    multiple: true,
+    valueHint: "ID=BIAS",
+    description: "Added to a logit; -inf bans",
+  },
   seed: { type: "string", as: "integer", valueHint: "N", description: "The same seed draws the same tokens" },
 } as const satisfies Arguments;
 
@@ -62,12 +142,50 @@ export function openModel(args: ArgumentValues<typeof modelArguments>): LoadedMo
   const { model, tokenizer, context, threads, device } = args;
   return loadModel(model, {
     device,
+    repack: !args["as-stored"],
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(context === undefined ? {} : { contextTokens: context }),
     ...(threads === undefined ? {} : { threads }),
   });
 }
 
+/** @throws {ConfigError} for a bias that cannot be read, and for mirostat's η without its τ. */
 export function samplingOf(args: ArgumentValues<typeof samplingArguments>): SamplingOptions {
-  return { temperature: args.temperature, topK: args["top-k"], topP: args["top-p"] };
+  const mirostat = mirostatOf(args["mirostat-tau"], args["mirostat-eta"]);
+  const logitBias = new Map(args["logit-bias"].map(biasOf));
+  return {
+    temperature: args.temperature,
+    topK: args["top-k"],
+    topP: args["top-p"] ?? (mirostat === undefined ? metaSampling.topP : 1),
+    minP: args["min-p"],
+    typicalP: args["typical-p"],
+    repeatPenalty: args["repeat-penalty"],
+    repeatLastN: args["repeat-last-n"],
+    presencePenalty: args["presence-penalty"],
+    frequencyPenalty: args["frequency-penalty"],
+    ...(mirostat === undefined ? {} : { mirostat }),
+    ...(logitBias.size === 0 ? {} : { logitBias }),
+  };
+}
+
+// --- internal ---
+
+function mirostatOf(tau: number | undefined, eta: number | undefined): Mirostat | undefined {
+  if (tau !== undefined) return { tau, eta: eta ?? defaultMirostatEta };
+  if (eta === undefined) return undefined;
+  throw new ConfigError(`--mirostat-eta ${eta} corrects towards no --mirostat-tau`, {
+    mend: "Give --mirostat-tau too, for instance 5.",
+  });
+}
+
+function biasOf(text: string): [id: number, bias: number] {
+  const [, id = "", bias = ""] = /^(\d+)=(\S+)$/.exec(text) ?? [];
+  const value = bias === "-inf" ? Number.NEGATIVE_INFINITY : Number(bias);
+  if (id !== "" && !Number.isNaN(value)) return [Number(id), value];
+  throw new ConfigError(
+    `--logit-bias is ${JSON.stringify(text)}, not a token's id, an equals sign and a number`,
+    {
+      mend: "Write for instance --logit-bias 15043=-5, or 15043=-inf to ban the token.",
+    },
+  );
 }

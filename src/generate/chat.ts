@@ -69,10 +69,12 @@ export class ChatSession {
     let rest = "";
     let reason: StopReason | "aborted" = "aborted";
     try {
+      const unread = this.#unread(tokens);
+      const history = tokens.slice(0, tokens.length - unread.length);
       const generated = generateTokens(
         this.#decoder,
-        this.#unread(tokens),
-        { ...options, stopIds: [this.#tokenizer.eosId] },
+        unread,
+        { ...options, history, stopIds: [this.#tokenizer.eosId] },
         signal,
       );
       for (let step = await generated.next(); ; step = await generated.next()) {

@@ -1,7 +1,11 @@
-/** Tokens after a prompt, one at a time. */
+/** What comes after a prompt: tokens, one at a time, or their text. */
 
 import type { Decoder } from "../model/decoder.ts";
-import { checkSampling, sample, type SamplingOptions } from "./sampling.ts";
+import { createStreamDecoder } from "../tokenizer/stream.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkTopLogprobs, logprobsOf, type TokenLogprobs } from "./logprobs.ts";
+import { createSampler, type SamplingOptions } from "./sampling.ts";
+import { createStopStrings } from "./stop-strings.ts";
 
 export interface GenerateOptions extends SamplingOptions {
   /** At most so many tokens. */
@@ -10,6 +14,16 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stopIds: readonly number[];
   /** Uniform in [0, 1): a fixed sequence gives the same text again. */
   readonly next: () => number;
+  /** Tokens before the prompt, which the decoder has read: the repetition penalty looks back on them too. */
+  readonly history?: ArrayLike<number>;
+  /** Told of each token before it is yielded. */
+  readonly logprobs?: LogprobsListener;
+}
+
+export interface LogprobsListener {
+  /** How many of the most probable tokens are reported beside the one that was drawn. */
+  readonly top: number;
+  report(logprobs: TokenLogprobs): void;
 }
 
 /** Why a text ended. */
@@ -28,15 +42,100 @@ export async function* generateTokens(
   options: GenerateOptions,
   signal?: AbortSignal,
 ): AsyncGenerator<number, StopReason> {
-  checkSampling(options);
+  const { logprobs, history = [] } = options;
+  const sampler = createSampler(options, decoder.weights.config.vocabSize, options.next);
+  if (logprobs !== undefined) checkTopLogprobs(logprobs.top);
+  sampler.read(history);
+  sampler.read(prompt);
   let logits = await decoder.read(prompt, signal);
   for (let count = 0; count < options.maxTokens; count += 1) {
-    const token = sample(logits, options, options.next);
+    const token = sampler.sample(logits);
     if (options.stopIds.includes(token)) return "stop";
+    sampler.accept(token);
+    logprobs?.report(logprobsOf(logits, token, logprobs.top));
     yield token;
     if (count + 1 === options.maxTokens) break;
     if (decoder.length >= decoder.contextTokens) return "context";
     logits = await decoder.read([token], signal);
   }
   return "length";
+}
+
+export interface TextOptions extends Omit<GenerateOptions, "logprobs"> {
+  /** The text ends before the first of these. */
+  readonly stopStrings?: readonly string[];
+  /** Reports the log-probability of each token, and of so many of the most probable ones. */
+  readonly topLogprobs?: number;
+}
+
+export type TextEvent =
+  | {
+      readonly type: "token";
+      readonly id: number;
+      /** What may be shown now; empty while a character or a stop string may still become whole. */
+      readonly text: string;
+      readonly logprobs?: TokenLogprobs;
+    }
+  | {
+      readonly type: "done";
+      readonly reason: StopReason | "aborted";
+      /** The rest of the text, which was held back. */
+      readonly text: string;
+      /** The stop string that ended it. */
+      readonly stopString?: string;
+    };
+
+/**
+ * The text that follows the prompt, as it is made. The token that completes a stop string is the last.
+ *
+ * @param model   the decoder, and the tokenizer that its prompt is of.
+ * @param prompt  tokens that the decoder has not read yet, at least one.
+ * @yields each token, and in the end why there is no more; an aborted text ends so too.
+ */
+export async function* generateText(
+  model: { readonly decoder: Decoder; readonly tokenizer: Tokenizer },
+  prompt: ArrayLike<number>,
+  options: TextOptions,
+  signal?: AbortSignal,
+): AsyncGenerator<TextEvent, void> {
+  const { stopStrings = [], topLogprobs, history = [], ...rest } = options;
+  const stops = createStopStrings(stopStrings);
+  const stream = createStreamDecoder(model.tokenizer, [...Array.from(history), ...Array.from(prompt)]);
+  let reported: TokenLogprobs | undefined;
+  const report = (logprobs: TokenLogprobs): void => void (reported = logprobs);
+  const tokens = generateTokens(
+    model.decoder,
+    prompt,
+    { ...rest, history, ...(topLogprobs === undefined ? {} : { logprobs: { top: topLogprobs, report } }) },
+    signal,
+  );
+  let reason: StopReason | "aborted" = "aborted";
+  try {
+    for (let step = await tokens.next(); ; step = await tokens.next()) {
+      if (step.done === true) {
+        reason = step.value;
+        break;
+      }
+      const { text, stopped } = stops.push(stream.push(step.value));
+      yield {
+        type: "token",
+        id: step.value,
+        text,
+        ...(reported === undefined ? {} : { logprobs: reported }),
+      };
+      if (!stopped) continue;
+      reason = "stop";
+      break;
+    }
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+  }
+  const { text } = stops.push(stream.end());
+  const { found } = stops;
+  yield {
+    type: "done",
+    reason: found === undefined ? reason : "stop",
+    text: text + stops.end(),
+    ...(found === undefined ? {} : { stopString: found }),
+  };
 }

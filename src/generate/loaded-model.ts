@@ -11,6 +11,8 @@ export interface LoadOptions extends BackendOptions {
   readonly tokenizer?: string;
   /** Longest context, in tokens; the model's own when left out. */
   readonly contextTokens?: number;
+  /** Whether quantised matrices are laid out anew for faster products, in memory of their own: yes when left out. */
+  readonly repack?: boolean;
 }
 
 export interface LoadedModel extends Disposable {
@@ -37,9 +39,9 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
   try {
     const backend = openBackend(options);
     owned.push(backend);
-    const weights = openWeights(backend, files);
+    const { contextTokens, repack = true } = options;
+    const weights = openWeights(backend, files, { repack });
     owned.push(weights);
-    const { contextTokens } = options;
     const decoder = new Decoder(backend, weights, contextTokens === undefined ? {} : { contextTokens });
     owned.push(decoder);
     return { files, tokenizer, decoder, backend, [Symbol.dispose]: dispose };

@@ -9,7 +9,8 @@ import { fillDirectoryAtomically } from "../formats/atomic-file.ts";
 import { openFile } from "../formats/file-source.ts";
 import { f32ToBf16, f32ToF16 } from "../formats/float16.ts";
 import { readGguf } from "../formats/gguf.ts";
-import { streamGguf, type GgufWriteValue } from "../formats/gguf-write.ts";
+import { streamGgufSplit } from "../formats/gguf-split.ts";
+import type { GgufWriteValue } from "../formats/gguf-write.ts";
 import { isJsonObject, readJsonFile } from "../formats/json.ts";
 import { streamSafetensors } from "../formats/safetensors-write.ts";
 import { tensorBytes, type TensorToStream } from "../formats/tensor-info.ts";
@@ -33,12 +34,16 @@ export interface Conversion {
   /** A `.gguf` file; any other name becomes a Hugging Face directory. */
   readonly out: string;
   readonly mix: MixName;
+  /** Largest data of a `.gguf` file; a model that is larger is written in several, with numbers in their names. */
+  readonly maxFileBytes?: number;
   readonly threads?: number;
   readonly onProgress?: (bytes: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 export interface Converted {
+  /** What was written. */
+  readonly paths: readonly string[];
   /** Of the weights. */
   readonly bytes: number;
   /** How many tensors have each type. */
@@ -84,8 +89,10 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
     },
   }));
   const template = chatTemplateOf(files);
+  let paths: readonly string[] = [out];
   if (isGguf) {
-    await streamGguf(out, { metadata: ggufMetadata(conversion, template), tensors });
+    const content = { metadata: ggufMetadata(conversion, template), tensors };
+    paths = await streamGgufSplit(out, content, conversion.maxFileBytes ?? Number.POSITIVE_INFINITY);
   } else {
     await fillDirectoryAtomically(out, async (temporary) => {
       writeModelFiles(temporary, files.config, tokenizer, template);
@@ -94,7 +101,7 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
   }
   const types = new Map<WrittenType, number>();
   for (const { type } of planned) types.set(type, (types.get(type) ?? 0) + 1);
-  return { bytes: total, types };
+  return { paths, bytes: total, types };
 }
 
 /** The type that most of a model's matrices are stored in, when a mix is called so. */

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 import { fileKind } from "../formats/file-kind.ts";
 import { openFile } from "../formats/file-source.ts";
-import { readGguf } from "../formats/gguf.ts";
+import { readGgufModel } from "../formats/gguf-split.ts";
 import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c } from "../formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
@@ -159,14 +159,13 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
     return { config: configFromMeta(params, tensors, join(path, "params.json")), tensors };
   },
   gguf(path) {
-    using source = openFile(path);
-    const { metadata, tensors } = readGguf(source);
+    const { metadata, tensors } = readGgufModel(path);
     const frequencies = tensors.get("rope_freqs.weight");
     if (frequencies !== undefined) {
       throw new FormatError(
         "rope_freqs.weight scales the rotary frequencies as Llama 3.1 does, which Llama 2 does not",
         {
-          file: path,
+          file: frequencies.file,
           offset: frequencies.offset,
           mend: "Use a model of the Llama 1 or Llama 2 family.",
         },

@@ -22,6 +22,13 @@ export const convert = defineCommand({
       valueHint: "FILE",
       description: "The tokenizer, for a model that does not carry it",
     },
+    "split-mb": {
+      type: "string",
+      as: "integer",
+      min: 1,
+      valueHint: "N",
+      description: "Write .gguf files of at most N megabytes",
+    },
     threads: {
       type: "string",
       as: "integer",
@@ -34,7 +41,10 @@ export const convert = defineCommand({
     "cria convert runs/speedrun/model speedrun.gguf --type q8_0",
     "cria convert llama-2-7b-chat llama-2-7b-chat.q4_k_m.gguf --type q4_k_m",
   ],
-  async run({ model, out, type, tokenizer: named, threads }, { stdout, stderr, signal }) {
+  async run(
+    { model, out, type, tokenizer: named, threads, "split-mb": splitMb },
+    { stdout, stderr, signal },
+  ) {
     const files = readModelFiles(model);
     const mix = type === undefined ? storedMix(files) : mixNamed(type);
     if (mix === undefined) {
@@ -44,7 +54,7 @@ export const convert = defineCommand({
     }
     const tokenizer = tokenizerOfModel(model, files.config.vocabSize, named);
     using progress = new Progress({ label: "Converting", total: 1, unit: "bytes", stream: stderr });
-    const { bytes, types } = await convertModel({
+    const { paths, bytes, types } = await convertModel({
       files,
       tokenizer,
       out,
@@ -52,11 +62,12 @@ export const convert = defineCommand({
       signal,
       onProgress: (done, total) => progress.update({ done, total }),
       ...(threads === undefined ? {} : { threads }),
+      ...(splitMb === undefined ? {} : { maxFileBytes: splitMb * 1e6 }),
     });
     progress.end();
     const counts = [...types].map(([name, count]) => `${count} ${name}`).join(", ");
     stdout.write(
-      `${out}: ${formatBytes(bytes)} in ${[...types.values()].reduce((a, b) => a + b, 0)} tensors (${counts})\n`,
+      `${paths.join(" ")}: ${formatBytes(bytes)} in ${[...types.values()].reduce((a, b) => a + b, 0)} tensors (${counts})\n`,
     );
   },
 });

@@ -2,9 +2,10 @@
 
 import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
-import { generateTokens } from "../../generate/generate.ts";
+import { generateText } from "../../generate/generate.ts";
+import { checkTopLogprobs, type TokenLogprobs } from "../../generate/logprobs.ts";
 import { checkSampling } from "../../generate/sampling.ts";
-import { createStreamDecoder } from "../../tokenizer/stream.ts";
+import { checkStopStrings } from "../../generate/stop-strings.ts";
 import { defineCommand } from "../command.ts";
 import { modelArguments, openModel, samplingArguments, samplingOf } from "../model-options.ts";
 import { formatNumberOf } from "../terminal.ts";
@@ -31,7 +32,20 @@ export const generate = defineCommand({
       valueHint: "N",
       description: "At most so many tokens",
     },
+    stop: {
+      type: "string",
+      multiple: true,
+      valueHint: "TEXT",
+      description: "End the text before this; may be given again",
+    },
     ...samplingArguments,
+    logprobs: {
+      type: "string",
+      as: "integer",
+      min: 0,
+      valueHint: "N",
+      description: "With --json: each token's log-probability, and the N most probable",
+    },
     json: { type: "boolean", description: "One JSON object with the text, its tokens and the speed" },
   },
   examples: [
@@ -41,18 +55,22 @@ export const generate = defineCommand({
   async run(args, { stdout, stderr, signal }) {
     const sampling = samplingOf(args);
     checkSampling(sampling);
+    checkStopStrings(args.stop);
+    if (args.logprobs !== undefined) checkTopLogprobs(args.logprobs);
     using model = openModel(args);
-    const { tokenizer, decoder } = model;
+    const { tokenizer } = model;
     const ids = [tokenizer.bosId, ...tokenizer.encode(args.prompt)];
-    const stream = createStreamDecoder(tokenizer, ids);
     const random = createRandom(args.seed ?? randomInt(2 ** 31));
     const options = {
       ...sampling,
       maxTokens: args.tokens,
       stopIds: [tokenizer.eosId, tokenizer.bosId],
       next: () => random.next(),
+      stopStrings: args.stop,
+      ...(args.logprobs === undefined ? {} : { topLogprobs: args.logprobs }),
     };
     const written: number[] = [];
+    const logprobs: TokenLogprobs[] = [];
     let text = "";
     // With the first token, so that a prompt which is refused is not on standard output.
     let prompt = args.json ? "" : args.prompt;
@@ -64,17 +82,15 @@ export const generate = defineCommand({
       prompt = "";
       if (shown !== "") stdout.write(shown);
     };
-    try {
-      for await (const id of generateTokens(decoder, ids, options, signal)) {
+    // Ctrl-C ends the text, and what there is of it stands.
+    for await (const event of generateText(model, ids, options, signal)) {
+      if (event.type === "token") {
         if (written.length === 0) first = performance.now();
-        written.push(id);
-        show(stream.push(id));
+        written.push(event.id);
+        if (event.logprobs !== undefined) logprobs.push(event.logprobs);
       }
-    } catch (error) {
-      // Ctrl-C ends the text, and what there is of it stands.
-      if (!signal.aborted) throw error;
+      show(event.text);
     }
-    show(stream.end());
     const end = performance.now();
     // A terminal's prompt starts on a line of its own; a file gets the text alone.
     if (!args.json && stdout.isTTY === true) stdout.write("\n");
@@ -84,7 +100,9 @@ export const generate = defineCommand({
       tokens: written.length,
       tokensPerSecond: written.length < 2 ? 0 : (1000 * (written.length - 1)) / (end - first),
     };
-    if (args.json) stdout.write(`${JSON.stringify({ prompt: args.prompt, text, ids: written, ...speed })}\n`);
+    const scores = args.logprobs === undefined ? {} : { logprobs };
+    if (args.json)
+      stdout.write(`${JSON.stringify({ prompt: args.prompt, text, ids: written, ...scores, ...speed })}\n`);
     stderr.write(
       `${formatNumberOf(ids.length, "prompt token")}, ${formatNumberOf(written.length, "token")}, ` +
         `${speed.tokensPerSecond.toFixed(1)} tokens/s\n`,
