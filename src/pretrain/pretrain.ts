@@ -207,7 +207,9 @@ class Run {
     if (isDue(step, sampleEvery)) await this.#inputs.sample?.(this.#parts.weights, step);
     // The last step's come after the loop.
     if (step === steps) return;
-    if (isDue(step, validationEvery)) await this.#validate(windowsBetween, signal);
+    // Windows overlap by half.
+    const windows = Math.ceil((2 * tokensBetween) / this.#options.seqLen);
+    if (isDue(step, validationEvery)) await this.#validate(windows, signal);
     if (isDue(step, checkpointEvery)) this.#save();
   }
 
@@ -227,8 +229,8 @@ class Run {
   }
 }
 
-/** While training goes on, so many windows spread over the validation text are enough. */
-const windowsBetween = 64;
+/** While training goes on, about so many tokens spread over the validation text are enough. */
+const tokensBetween = 16_384;
 
 function isDue(step: number, every: number): boolean {
   return every > 0 && step % every === 0;

@@ -136,8 +136,9 @@ dt{color:var(--muted);font-size:.82rem}
 .summary{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem}
 .summary>div{background:var(--card);border-radius:.5rem;padding:.75rem 1rem}
 .summary dd{font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums}
-.settings{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.15rem 2rem}
+.settings{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.15rem 2rem}
 .settings>div{display:flex;justify-content:space-between;gap:1rem;border-bottom:1px solid var(--grid);padding:.2rem 0}
+.settings dt{white-space:nowrap}
 .settings dd{font-size:.88rem;font-variant-numeric:tabular-nums;text-align:right}
 nav{margin-top:1.25rem;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem}
 a{color:var(--accent);text-decoration:none}

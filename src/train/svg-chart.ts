@@ -100,8 +100,8 @@ export function roundTicks(low: number, high: number, count: number): number[] {
 
 const WIDTH = 720;
 const MAX_POINTS = 600;
-/** A character's usual width at 12 pixels: nothing here measures text. */
-const GLYPH = 6.6;
+/** A character's usual width at 12 pixels, in bold: nothing here measures text. */
+const GLYPH = 7.4;
 const STYLE = "width:100%;height:auto;font-family:inherit";
 
 interface Frame {
