@@ -11,13 +11,14 @@ import { openFile } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
 import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c, readLlama2cTokenizer } from "../formats/llama2c.ts";
+import { readMetaDirectory } from "../formats/meta-shards.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { readSentencePiece, type SentencePieceModel } from "../formats/sentencepiece.ts";
 import type { TensorInfo } from "../formats/tensor-info.ts";
-import { readTorchDirectory, readTorchFile } from "../formats/torch-file.ts";
+import { hasOnlyTorchWeights, readTorchDirectory, readTorchFile } from "../formats/torch-file.ts";
 import { readTokenizerJson } from "../formats/tokenizer-json.ts";
 import { configFromHuggingFace, parameterCount } from "../model/config.ts";
-import { isPickled, readModelFiles } from "../model/load.ts";
+import { configFromMeta } from "../model/meta-params.ts";
 import { readMetrics } from "../train/metrics.ts";
 import { fileKind } from "../formats/file-kind.ts";
 import { countLlama2cPieces, wholeFile } from "../tokenizer/open.ts";
@@ -114,7 +115,7 @@ function modelFolder(path: string): Inspection {
   const config = configFromHuggingFace(json, file);
   const state = join(path, "run.json");
   const run = existsSync(state) ? (readJsonFile(state) as Record<string, unknown>) : undefined;
-  const { tensors, metadata } = isPickled(path)
+  const { tensors, metadata } = hasOnlyTorchWeights(path)
     ? { tensors: readTorchDirectory(path), metadata: {} }
     : readSafetensorsDirectory(path);
   const names = ["tokenizer.model", "tokenizer.json"].filter((name) => existsSync(join(path, name)));
@@ -131,7 +132,8 @@ function modelFolder(path: string): Inspection {
 }
 
 function metaFolder(path: string): Inspection {
-  const { config, tensors } = readModelFiles(path);
+  const { params, tensors } = readMetaDirectory(path);
+  const config = configFromMeta(params, tensors, join(path, "params.json"));
   const all = [...tensors.values()];
   return {
     kind: "Meta model",

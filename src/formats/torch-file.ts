@@ -70,6 +70,13 @@ export function readTorchDirectory(directory: string): ReadonlyMap<string, Tenso
   });
 }
 
+/** Whether a directory has PyTorch's files and no safetensors, which are preferred. */
+export function hasOnlyTorchWeights(directory: string): boolean {
+  const has = (name: string): boolean => existsSync(join(directory, name));
+  const isSafe = has("model.safetensors") || has("model.safetensors.index.json");
+  return !isSafe && (has("pytorch_model.bin") || has("pytorch_model.bin.index.json"));
+}
+
 // --- internal ---
 
 const storageTypes: ReadonlyMap<string, TensorType> = new Map([

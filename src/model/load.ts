@@ -14,7 +14,7 @@ import { readLlama2c } from "../formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { joinParts, readMetaDirectory } from "../formats/meta-shards.ts";
 import { readTensorAsF32, type TensorInfo } from "../formats/tensor-info.ts";
-import { readTorchDirectory } from "../formats/torch-file.ts";
+import { hasOnlyTorchWeights, readTorchDirectory } from "../formats/torch-file.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { dtypes, isFloat, isQuantised } from "../tensor/dtype.ts";
 import { openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
@@ -129,13 +129,6 @@ function modelFormat(path: string): ModelFormat {
   });
 }
 
-/** Whether a directory has PyTorch's files and no safetensors, which are preferred. */
-export function isPickled(path: string): boolean {
-  const has = (name: string): boolean => existsSync(join(path, name));
-  const isSafe = has("model.safetensors") || has("model.safetensors.index.json");
-  return !isSafe && (has("pytorch_model.bin") || has("pytorch_model.bin.index.json"));
-}
-
 // --- internal ---
 
 interface ReadFiles {
@@ -150,7 +143,7 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
     return {
       config: configFromHuggingFace(readJsonFile(file), file),
       tensors: wholeWeights(
-        isPickled(path) ? readTorchDirectory(path) : readSafetensorsDirectory(path).tensors,
+        hasOnlyTorchWeights(path) ? readTorchDirectory(path) : readSafetensorsDirectory(path).tensors,
       ),
     };
   },

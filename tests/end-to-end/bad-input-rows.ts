@@ -9,7 +9,7 @@ export const damaged =
   "\n  The file is damaged, was cut short or is of another kind: fetch or copy it again.";
 const cutShort = "\n  The file is damaged or its download was cut short: fetch it again.";
 const refetch = "\n  The file is damaged, or of another kind: fetch it again.";
-export const pretrain = (...changes: string[]): string[] => [
+const pretrain = (...changes: string[]): string[] => [
   "pretrain",
   "tiny.yaml",
   "--name",

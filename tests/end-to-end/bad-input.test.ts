@@ -25,7 +25,7 @@ import { cria } from "../cli/memory-terminal.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
 import { tinyText } from "../tiny-corpus.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
-import { conversion, damaged, models, pretrain, sampling, training, usage } from "./bad-input-rows.ts";
+import { conversion, damaged, models, sampling, training, usage } from "./bad-input-rows.ts";
 
 const before = process.cwd();
 let folder: string;
