@@ -15,7 +15,7 @@ export const modelArguments = {
   model: {
     type: "positional",
     required: true,
-    description: "A Hugging Face folder, a .gguf file, or a llama2.c .bin",
+    description: "A Hugging Face or Meta folder, a .gguf file, or a llama2.c .bin",
   },
   tokenizer: {
     type: "string",

@@ -6,22 +6,19 @@ import { readModelFiles } from "../../model/load.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { ConfigError } from "../../errors/errors.ts";
 import { defineCommand } from "../command.ts";
+import { modelArguments } from "../model-options.ts";
 import { Progress } from "../progress.ts";
 import { formatBytes } from "../terminal.ts";
 
 export const convert = defineCommand({
   details:
-    "Reads a Hugging Face folder, a .gguf file or a llama2.c .bin, and writes a .gguf file, or a Hugging Face folder " +
+    "Reads a folder of Hugging Face's or Meta's, a .gguf file or a llama2.c .bin, and writes a .gguf file, or a Hugging Face folder " +
     `under any other name. Types: ${mixNames().join(", ")}; the K mixes are llama.cpp's.`,
   args: {
     model: { type: "positional", required: true, description: "The model to read" },
     out: { type: "positional", required: true, description: "A .gguf file, or a folder, to write" },
     type: { type: "string", valueHint: "TYPE", description: "Of the weights; as they are stored by default" },
-    tokenizer: {
-      type: "string",
-      valueHint: "FILE",
-      description: "The tokenizer, for a model that does not carry it",
-    },
+    tokenizer: modelArguments.tokenizer,
     "split-mb": {
       type: "string",
       as: "integer",
@@ -29,13 +26,7 @@ export const convert = defineCommand({
       valueHint: "N",
       description: "Write .gguf files of at most N megabytes",
     },
-    threads: {
-      type: "string",
-      as: "integer",
-      min: 1,
-      valueHint: "N",
-      description: "CPU threads; all cores by default",
-    },
+    threads: modelArguments.threads,
   },
   examples: [
     "cria convert runs/speedrun/model speedrun.gguf --type q8_0",

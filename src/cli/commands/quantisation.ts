@@ -13,6 +13,7 @@ import { mixNamed, type MixName } from "../../model/quantisation-mix.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
+import { modelArguments } from "../model-options.ts";
 import { Progress } from "../progress.ts";
 import { formatBytes, table } from "../terminal.ts";
 
@@ -29,11 +30,7 @@ export const evaluateQuantisation = defineCommand({
       valueHint: "LIST",
       description: "Types, with commas between them",
     },
-    tokenizer: {
-      type: "string",
-      valueHint: "FILE",
-      description: "The tokenizer, for a model that does not carry it",
-    },
+    tokenizer: modelArguments.tokenizer,
     context: {
       type: "string",
       as: "integer",
@@ -49,13 +46,7 @@ export const evaluateQuantisation = defineCommand({
       valueHint: "N",
       description: "Only the first N tokens of the text",
     },
-    threads: {
-      type: "string",
-      as: "integer",
-      min: 1,
-      valueHint: "N",
-      description: "CPU threads; all cores by default",
-    },
+    threads: modelArguments.threads,
     json: { type: "boolean", description: "One JSON object a type" },
   },
   examples: ["cria evaluate quantisation runs/speedrun/model book.txt --types q8_0,q4_k_m --tokens 20000"],
@@ -107,15 +98,20 @@ async function measured(
   const rows: Row[] = [];
   for (const type of mixes) {
     const path = await converted(type, settings, signal);
-    using model = opened(path, settings);
-    using progress = new Progress({ label: type, total: ids.length, unit: "tokens", stream: stderr });
-    const found = await divergence(reference.decoder, model.decoder, ids, {
-      bosId: tokenizer.bosId,
-      signal,
-      onProgress: (done) => progress.update({ done }),
-    });
-    progress.end();
-    rows.push({ type, bytes: statSync(path).size, ...found });
+    const bytes = statSync(path).size;
+    {
+      using model = opened(path, settings);
+      using progress = new Progress({ label: type, total: ids.length, unit: "tokens", stream: stderr });
+      const found = await divergence(reference.decoder, model.decoder, ids, {
+        bosId: tokenizer.bosId,
+        signal,
+        onProgress: (done) => progress.update({ done }),
+      });
+      progress.end();
+      rows.push({ type, bytes, ...found });
+    }
+    // The disk need not hold all types at once.
+    if (type !== "f16") rmSync(path);
   }
   const [first] = rows;
   const own = { meanKl: 0, kl99: 0, sameTop: 1, tokens: ids.length };
