@@ -3,7 +3,7 @@
  * metadata, each has `split.no` (from 0), `split.count` and `split.tensors.count`, that of all files together.
  */
 
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 import { quoted } from "./bytes.ts";
 import { openFile } from "./file-source.ts";
@@ -74,15 +74,23 @@ export async function streamGgufSplit(
   }
   const stem = path.replace(/\.gguf$/, "");
   const paths = groups.map((_, no) => numbered(stem, no, groups.length));
-  // The first comes last: with it the model is whole.
-  for (const no of [...groups.keys()].toReversed()) {
-    const metadata = new Map<string, GgufWriteValue>([
+  const metadataOf = (no: number): Map<string, GgufWriteValue> =>
+    new Map<string, GgufWriteValue>([
       ...(no === 0 ? content.metadata : []),
       ["split.no", { type: "uint16", value: no }],
       ["split.count", { type: "uint16", value: groups.length }],
       ["split.tensors.count", { type: "int32", value: content.tensors.length }],
     ]);
-    await streamGguf(paths[no]!, { metadata, tensors: groups[no]! });
+  // The first comes last: with it the model is whole. What came before a failure is of no use without it.
+  const written: string[] = [];
+  try {
+    for (const no of [...groups.keys()].toReversed()) {
+      await streamGguf(paths[no]!, { metadata: metadataOf(no), tensors: groups[no]! });
+      written.push(paths[no]!);
+    }
+  } catch (error) {
+    for (const part of written) rmSync(part, { force: true });
+    throw error;
   }
   return paths;
 }

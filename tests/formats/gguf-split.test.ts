@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readGgufModel, streamGgufSplit } from "../../src/formats/gguf-split.ts";
 import { streamGguf, type GgufWriteValue } from "../../src/formats/gguf-write.ts";
@@ -63,6 +63,18 @@ test("another file than the first, a missing one and a renamed one are told", as
     "ConfigError: bird.gguf is one of 3 files, and its name does not say which",
   );
   expect(existsSync(first)).toBe(false);
+});
+
+test("a split that fails on its way leaves no files behind", async () => {
+  const failing: TensorToStream = {
+    ...tensor("a", 4),
+    async *pieces() {
+      throw new Error("stopped");
+    },
+  };
+  const content = { metadata, tensors: [failing, ...tensors.slice(1)] };
+  await expect(streamGgufSplit(workspace.file("elk.gguf"), content, 40)).rejects.toThrow("stopped");
+  expect(readdirSync(workspace.file(".")).filter((name) => name.includes("elk"))).toEqual([]);
 });
 
 test("files of different models are not put together", async () => {
