@@ -4,8 +4,34 @@ import { defineConfig } from "vitest/config";
  * Four shelves: `pure` loads no native library; `engine` does, each file in a process of its own;
  * `differential` compares with what others wrote; `end-to-end` runs the commands as a user would.
  */
-const pure = ["errors", "formats", "tokenizer", "dialog", "corpus", "oracle", "cli", "architecture"];
-const engine = ["engine", "tensor", "model", "generate", "gradient", "train", "pretrain", "sft", "evaluate"];
+const pure = [
+  "errors",
+  "formats",
+  "tokenizer",
+  "dialog",
+  "corpus",
+  "oracle",
+  "preference",
+  "serve",
+  "cli",
+  "architecture",
+];
+const engine = [
+  "engine",
+  "tensor",
+  "model",
+  "generate",
+  "gradient",
+  "train",
+  "pretrain",
+  "sft",
+  "gatt",
+  "reward",
+  "rejection",
+  "ppo",
+  "rlhf",
+  "evaluate",
+];
 
 export default defineConfig({
   test: {

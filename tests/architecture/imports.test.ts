@@ -36,9 +36,18 @@ const order = [
 const doors: Record<string, RegExp> = {
   koffi: /^engine\/ffi\.ts$/,
   yaml: /^train\/recipe-file\.ts$/,
-  zod: /(^|\/)recipe[a-z-]*\.ts$/,
+  zod: /(^|\/)recipe[a-z-]*\.ts$|^serve\//,
   citty: /^cli\//,
   tar: /^corpus\/npm-package\.ts$/,
+  hono: /^serve\//,
+  "@hono/node-server": /^serve\//,
+  "@huggingface/hub": /^model\/hub\.ts$/,
+  "@huggingface/jinja": /^dialog\/template\.ts$/,
+  "@electric-sql/pglite": /^preference\/database\.ts$/,
+  pg: /^preference\/database\.ts$/,
+  hyparquet: /^formats\/parquet\.ts$/,
+  "hyparquet-compressors": /^formats\/parquet\.ts$/,
+  "hyparquet-writer": /^formats\/parquet\.ts$/,
 };
 
 interface Import {
