@@ -14,7 +14,8 @@ import { initialise } from "../src/model/initialise.ts";
 import { createWeights } from "../src/model/weights.ts";
 import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
 import type { Precision } from "../src/tensor/graph.ts";
-import { Trainer, type MicroBatch } from "../src/train/step.ts";
+import { nextToken, type MicroBatch } from "../src/train/next-token.ts";
+import { Trainer } from "../src/train/step.ts";
 import { gemmSpeed } from "./gemm.ts";
 import { median, rounded, secondsOf, type BenchResult } from "./result.ts";
 
@@ -90,7 +91,7 @@ async function trainingSpeed(backend: Backend, heads: number, precision: Precisi
   using weights = createWeights(backend, config);
   initialise(weights, () => random.next());
   const adamw = { beta1: 0.9, beta2: 0.95, eps: 1e-5, weightDecay: 0.1, gradClip: 1 };
-  using trainer = new Trainer(backend, weights, { batch, seq, precision, ...adamw });
+  using trainer = new Trainer(backend, weights, nextToken, { batch, seq, precision, ...adamw });
   const times: number[] = [];
   const peaks: number[] = [];
   const means: number[] = [];

@@ -25,6 +25,7 @@ import {
 import { trainSteps, type StepReport } from "../train/loop.ts";
 import { createSaver, type Saver } from "../train/saver.ts";
 import { cosineSchedule } from "../train/schedule.ts";
+import { nextToken, type MicroBatch } from "../train/next-token.ts";
 import { Trainer } from "../train/step.ts";
 import { validationLoss, type ValidationLoss } from "../train/validation.ts";
 
@@ -88,7 +89,7 @@ export async function pretrain(options: PretrainOptions, inputs: PretrainInputs)
     if (state.step >= options.steps && state.owesValidation !== true) return resumed;
   }
   using weights = openInitial(backend, options, resumed);
-  using trainer = new Trainer(backend, weights, {
+  using trainer = new Trainer(backend, weights, nextToken, {
     ...options,
     batch: options.batchSize,
     seq: options.seqLen,
@@ -119,7 +120,7 @@ export async function stepsInTime(
   seconds: number,
 ): Promise<number> {
   using weights = openInitial(backend, options, undefined);
-  using trainer = new Trainer(backend, weights, {
+  using trainer = new Trainer(backend, weights, nextToken, {
     ...options,
     batch: options.batchSize,
     seq: options.seqLen,
@@ -156,7 +157,7 @@ interface PretrainState {
 
 interface RunParts {
   readonly weights: OwnedWeights;
-  readonly trainer: Trainer;
+  readonly trainer: Trainer<MicroBatch>;
   readonly loader: Loader;
   readonly state: PretrainState | undefined;
   readonly saver: Saver;

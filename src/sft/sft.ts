@@ -21,7 +21,8 @@ import {
 import { trainSteps, type StepReport } from "../train/loop.ts";
 import { createSaver, type Saver } from "../train/saver.ts";
 import { cosineSchedule } from "../train/schedule.ts";
-import { Trainer, type MicroBatch } from "../train/step.ts";
+import { nextToken, type MicroBatch } from "../train/next-token.ts";
+import { Trainer } from "../train/step.ts";
 import { packExamples, type PackedRows } from "./pack.ts";
 
 export interface SftOptions extends AdamWOptions {
@@ -84,7 +85,7 @@ export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<
   const isDone = state !== undefined && state.step >= batches.steps && state.owesValidation !== true;
   if (resumed !== undefined && isDone) return resumed;
   using weights = loadCheckpointWeights(backend, resumed ?? model);
-  using trainer = new Trainer(backend, weights, {
+  using trainer = new Trainer(backend, weights, nextToken, {
     ...options,
     batch: options.microBatchSize,
     seq: options.seqLen,
@@ -203,7 +204,7 @@ function microBatches(packed: PackedRows, rows: readonly number[], size: number)
 
 interface RunParts {
   readonly weights: OwnedWeights;
-  readonly trainer: Trainer;
+  readonly trainer: Trainer<MicroBatch>;
   readonly batches: EpochBatches;
   readonly state: SftState | undefined;
   readonly saver: Saver;
@@ -262,7 +263,7 @@ class Run {
     const { owesValidation: _, ...state } = this.#state;
     const heldOut = this.#parts.batches.heldOut();
     if (heldOut.length > 0) {
-      const loss = await this.#parts.trainer.evaluate(heldOut, signal);
+      const { loss } = await this.#parts.trainer.evaluate(heldOut, signal);
       this.#inputs.onEvent({ type: "validation", step: state.step, loss });
     }
     this.#state = state;

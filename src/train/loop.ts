@@ -1,9 +1,9 @@
 /** The steps of a training run, one after another, for every stage. */
 
 import { EngineError } from "../errors/errors.ts";
-import type { MicroBatch, Trainer } from "./step.ts";
+import type { Trainer } from "./step.ts";
 
-export interface LoopPlan {
+export interface LoopPlan<Batch> {
   /** Steps that are already done, and of these the updates of the weights (skipped steps are none). */
   readonly done: { readonly step: number; readonly updates: number };
   /** Steps in all. */
@@ -11,7 +11,7 @@ export interface LoopPlan {
   /** Learning rate of a step, from 1. */
   readonly lr: (step: number) => number;
   /** The micro-batches of the next step. */
-  readonly next: () => readonly MicroBatch[];
+  readonly next: () => readonly Batch[];
   /** Where to go back to when the loss diverges. */
   readonly lastCheckpoint: () => string | undefined;
 }
@@ -40,9 +40,9 @@ const mostSkips = 3;
  * @throws {EngineError} after three steps in a row whose loss or gradient was not finite.
  * @throws the signal's reason when it is aborted; the weights are then those of the last step reported.
  */
-export async function* trainSteps(
-  trainer: Trainer,
-  plan: LoopPlan,
+export async function* trainSteps<Batch>(
+  trainer: Trainer<Batch>,
+  plan: LoopPlan<Batch>,
   signal?: AbortSignal,
 ): AsyncGenerator<StepReport> {
   let { updates } = plan.done;
@@ -52,11 +52,10 @@ export async function* trainSteps(
     const start = performance.now();
     const lr = plan.lr(step + 1);
     const batches = plan.next();
-    const result = await trainer.step(batches, lr, updates + 1, signal);
+    const { outputs: _, ...result } = await trainer.step(batches, lr, updates + 1, signal);
     if (!result.isSkipped) updates += 1;
     skips = result.isSkipped ? skips + 1 : 0;
-    const tokens = batches.reduce((total, batch) => total + batch.tokens.length, 0);
-    yield { ...result, step: step + 1, updates, lr, tokens, seconds: (performance.now() - start) / 1000 };
+    yield { ...result, step: step + 1, updates, lr, seconds: (performance.now() - start) / 1000 };
     if (skips === mostSkips) throw diverged(step + 1, plan.lastCheckpoint());
   }
 }

@@ -1,5 +1,5 @@
 /**
- * One training step, for every stage: gradients of the weighted next-token loss over micro-batches, then AdamW.
+ * One training step, for every stage: gradients of an objective over micro-batches, then AdamW.
  */
 
 import type { Backend } from "../tensor/backend.ts";
@@ -10,56 +10,51 @@ import {
   type AdamWState,
   type Optimizer,
 } from "../tensor/adamw.ts";
-import { backward } from "../tensor/backward.ts";
-import { Graph, type Precision } from "../tensor/graph.ts";
-import { createTargets, crossEntropy, writeTargets, type Targets } from "../tensor/loss.ts";
-import { addInto } from "../tensor/ops.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { causalAttention, causalMask } from "../model/attention.ts";
-import { finalStates } from "../model/llama.ts";
+import type { Precision } from "../tensor/graph.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import { ConfigError } from "../errors/errors.ts";
-
-/** Sequences that are computed at once. */
-export interface MicroBatch {
-  /** `[batch, seq]` */
-  readonly tokens: Int32Array;
-  /** The token after each. `[batch, seq]` */
-  readonly targets: Int32Array;
-  /** What each target counts, 0 for none; all 1 when left out. `[batch, seq]` */
-  readonly weights?: Float32Array;
-}
+import type { Objective, Outputs } from "./objective.ts";
+import { buildPass, type Pass } from "./pass.ts";
 
 export interface TrainerOptions extends AdamWOptions {
   /** Sequences in a micro-batch. */
   readonly batch: number;
-  /** Tokens in a sequence. */
+  /** Tokens in a sequence, at most; each length that occurs has a graph of its own, which is kept. */
   readonly seq: number;
   readonly precision: Precision;
 }
 
-export interface StepResult {
-  /** Weighted mean of the tokens' losses, in nats. */
+export interface Run {
+  /** Weighted mean over the micro-batches, in nats where the objective is. */
   readonly loss: number;
+  /** What the objective reads of each micro-batch. */
+  readonly outputs: readonly Outputs[];
+  /** Tokens that were read. */
+  readonly tokens: number;
+}
+
+export interface StepResult extends Run {
   /** ‖g‖₂ before clipping. */
   readonly gradientNorm: number;
   /** Whether the loss or the gradient was not finite, so that nothing was changed. */
   readonly isSkipped: boolean;
 }
 
-export class Trainer implements Disposable {
+export class Trainer<Batch> implements Disposable {
   readonly state: AdamWState;
   readonly #options: TrainerOptions;
   readonly #optimizer: Optimizer;
-  readonly #pass: LossPass;
-  #evaluation: LossPass | undefined;
+  readonly #objective: Objective<Batch>;
+  readonly #training = new Map<number, Pass<Batch>>();
+  readonly #evaluation = new Map<number, Pass<Batch>>();
   readonly #weights: LlamaWeights;
   readonly #backend: Backend;
 
-  /** The caller disposes it, before the weights. */
-  constructor(backend: Backend, weights: LlamaWeights, options: TrainerOptions) {
+  /** Trains all of `weights.byName`. The caller disposes it, before the weights. */
+  constructor(backend: Backend, weights: LlamaWeights, objective: Objective<Batch>, options: TrainerOptions) {
     this.#backend = backend;
     this.#weights = weights;
+    this.#objective = objective;
     this.#options = options;
     this.state = createAdamWState(backend, weights.byName);
     try {
@@ -69,7 +64,8 @@ export class Trainer implements Disposable {
       throw error;
     }
     try {
-      this.#pass = buildLossPass(backend, weights, { ...options, gradients: this.state.gradients });
+      // What does not fit into memory is known before the first step.
+      this.#pass(this.#training, options.seq);
     } catch (error) {
       this.#optimizer[Symbol.dispose]();
       this.state[Symbol.dispose]();
@@ -79,125 +75,77 @@ export class Trainer implements Disposable {
 
   /** Native memory beside the weights, in bytes. */
   get bytes(): number {
-    return this.state.bytes + this.#pass.graph.computeBytes + (this.#evaluation?.graph.computeBytes ?? 0);
+    const passes = [...this.#training.values(), ...this.#evaluation.values()];
+    return passes.reduce((bytes, pass) => bytes + pass.bytes, this.state.bytes);
   }
 
   /**
    * Accumulates the gradients of some micro-batches and moves the weights: update `t`, from 1.
    * A loss or gradient that is not finite changes nothing.
    */
-  async step(
-    batches: readonly MicroBatch[],
-    lr: number,
-    t: number,
-    signal?: AbortSignal,
-  ): Promise<StepResult> {
-    const { loss, norm } = await this.gradients(batches, signal);
-    const isSkipped = !Number.isFinite(loss) || !Number.isFinite(norm);
+  async step(batches: readonly Batch[], lr: number, t: number, signal?: AbortSignal): Promise<StepResult> {
+    const { norm, ...run } = await this.gradients(batches, signal);
+    const isSkipped = !Number.isFinite(run.loss) || !Number.isFinite(norm);
     if (!isSkipped) await this.#optimizer.update(lr, t);
-    return { loss, gradientNorm: norm, isSkipped };
+    return { ...run, gradientNorm: norm, isSkipped };
   }
 
   /** The first half of a step: `state.gradients` of the mean loss, unclipped. */
-  async gradients(
-    batches: readonly MicroBatch[],
-    signal?: AbortSignal,
-  ): Promise<{ loss: number; norm: number }> {
+  async gradients(batches: readonly Batch[], signal?: AbortSignal): Promise<Run & { norm: number }> {
     this.#optimizer.clearGradients();
-    const loss = await runLoss(this.#pass, batches, this.#options, signal);
-    return { loss, norm: await this.#optimizer.gradientNorm() };
+    const run = await this.#runAll(this.#training, batches, signal);
+    return { ...run, norm: await this.#optimizer.gradientNorm() };
   }
 
-  /** Mean loss of micro-batches, in nats, without gradients. */
-  async evaluate(batches: readonly MicroBatch[], signal?: AbortSignal): Promise<number> {
-    this.#evaluation ??= buildLossPass(this.#backend, this.#weights, this.#options);
-    return runLoss(this.#evaluation, batches, this.#options, signal);
+  /** The objective of micro-batches, without gradients. */
+  async evaluate(batches: readonly Batch[], signal?: AbortSignal): Promise<Run> {
+    return this.#runAll(this.#evaluation, batches, signal);
   }
 
   [Symbol.dispose](): void {
-    this.#evaluation?.graph[Symbol.dispose]();
-    this.#pass.graph[Symbol.dispose]();
+    for (const passes of [this.#evaluation, this.#training])
+      for (const pass of passes.values()) pass[Symbol.dispose]();
     this.#optimizer[Symbol.dispose]();
     this.state[Symbol.dispose]();
   }
-}
 
-// --- internal ---
-
-interface LossPass {
-  readonly graph: Graph;
-  readonly tokens: Tensor;
-  readonly targets: Targets;
-  /** Sum over the micro-batches so far. [1] */
-  readonly lossSum: Tensor;
-}
-
-interface LossPassOptions {
-  readonly batch: number;
-  readonly seq: number;
-  readonly precision: Precision;
-  /** Where gradients are accumulated, by the weight's name; none are computed without it. */
-  readonly gradients?: Readonly<Record<string, Tensor>>;
-}
-
-function buildLossPass(backend: Backend, weights: LlamaWeights, options: LossPassOptions): LossPass {
-  const { batch, seq, precision, gradients } = options;
-  const { config } = weights;
-  const graph = new Graph(gradients === undefined ? "loss" : "loss and gradients", backend, {
-    precision,
-    capacity: 1024 + 320 * config.nLayers,
-  });
-  try {
-    graph.isRecording = gradients !== undefined;
-    const tokens = graph.input([batch * seq], { dtype: "i32", limit: config.vocabSize });
-    const positions = graph.constant(
-      Int32Array.from({ length: seq }, (_, i) => i),
-      [seq],
-      { dtype: "i32" },
-    );
-    const mask = causalMask(graph, seq);
-    const attend = (inputs: Parameters<typeof causalAttention>[1]): Tensor =>
-      causalAttention(graph, inputs, mask);
-    const x = finalStates(graph, weights, { batch, seq, tokens, positions, attend });
-    const targets = createTargets(graph, batch * seq, config.vocabSize);
-    const loss = crossEntropy(graph, { x, head: weights.head, targets });
-    const lossSum = graph.input([1]);
-    graph.effect(addInto(graph, lossSum, loss));
-    if (gradients !== undefined) {
-      const accumulators = new Map(
-        Object.entries(weights.byName).map(([name, weight]) => [weight, gradients[name]!]),
-      );
-      backward(graph, loss, (leaf, gradient) => {
-        graph.effect(addInto(graph, accumulators.get(leaf)!, gradient));
-      });
+  async #runAll(
+    passes: Map<number, Pass<Batch>>,
+    batches: readonly Batch[],
+    signal: AbortSignal | undefined,
+  ): Promise<Run> {
+    const total = batches.reduce((sum, batch) => sum + this.#objective.weightOf(batch), 0);
+    if (total === 0) throw new ConfigError("no token of the batch counts towards the loss");
+    let loss = 0;
+    const outputs: Outputs[] = [];
+    for (const batch of batches) {
+      const pass = this.#pass(passes, this.#objective.tokensOf(batch).length / this.#options.batch);
+      const run = await pass.run(batch, total, signal);
+      // Summed in f32, as the losses of tokens are.
+      loss = Math.fround(loss + run.loss);
+      outputs.push(run.outputs);
     }
-    graph.allocate();
-    return { graph, tokens, targets, lossSum };
-  } catch (error) {
-    graph[Symbol.dispose]();
-    throw error;
+    const tokens = batches.reduce((sum, batch) => sum + this.#objective.tokensOf(batch).length, 0);
+    return { loss, outputs, tokens };
   }
-}
 
-async function runLoss(
-  pass: LossPass,
-  batches: readonly MicroBatch[],
-  { batch, seq }: TrainerOptions,
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  const count = batch * seq;
-  const counted = batches.reduce(
-    (total, { weights }) => total + (weights?.reduce((a, b) => a + b, 0) ?? count),
-    0,
-  );
-  if (counted === 0) throw new ConfigError("no token of the batch counts towards the loss");
-  pass.lossSum.clear();
-  for (const { tokens, targets, weights } of batches) {
-    pass.tokens.write(tokens);
-    // The mean over all micro-batches: each token's share is known beforehand, so sums just add up.
-    const shares = weights?.map((weight) => weight / counted) ?? new Float32Array(count).fill(1 / counted);
-    writeTargets(pass.targets, targets, shares);
-    await pass.graph.compute(signal);
+  #pass(passes: Map<number, Pass<Batch>>, seq: number): Pass<Batch> {
+    const known = passes.get(seq);
+    if (known !== undefined) return known;
+    const { batch, precision, seq: longest } = this.#options;
+    if (!Number.isInteger(seq) || seq < 1 || seq > longest) {
+      throw new ConfigError(
+        `a micro-batch of ${batch} sequences of ${seq} tokens is not one of at most ${longest}`,
+      );
+    }
+    const gradients = passes === this.#training ? { gradients: this.state.gradients } : {};
+    const pass = buildPass(this.#backend, this.#weights, this.#objective, {
+      batch,
+      seq,
+      precision,
+      ...gradients,
+    });
+    passes.set(seq, pass);
+    return pass;
   }
-  return pass.lossSum.readF32()[0]!;
 }

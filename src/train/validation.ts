@@ -2,7 +2,8 @@
 
 import { validationWindows, type ValidationWindow } from "../corpus/loader.ts";
 import type { TokenShards } from "../corpus/shards.ts";
-import type { MicroBatch, Trainer } from "./step.ts";
+import type { MicroBatch } from "./next-token.ts";
+import type { Trainer } from "./step.ts";
 
 export interface ValidationLoss {
   /** In nats a token. */
@@ -21,7 +22,7 @@ export interface ValidationSize {
 }
 
 export async function validationLoss(
-  trainer: Trainer,
+  trainer: Trainer<MicroBatch>,
   shards: TokenShards,
   size: ValidationSize,
   signal?: AbortSignal,
@@ -37,7 +38,7 @@ export async function validationLoss(
   for (let from = 0; from < chosen.length; from += size.batch) {
     const windows = chosen.slice(from, from + size.batch);
     const count = windows.reduce((total, { targets, from: first }) => total + targets.length - first, 0);
-    nats += count * (await trainer.evaluate([joined(windows, size)], signal));
+    nats += count * (await trainer.evaluate([joined(windows, size)], signal)).loss;
     tokens += count;
   }
   const loss = nats / tokens;

@@ -5,6 +5,7 @@ import { llamaConfig, type LlamaConfig } from "../../src/model/config.ts";
 import { createWeights } from "../../src/model/weights.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import type { Precision } from "../../src/tensor/graph.ts";
+import { nextToken } from "../../src/train/next-token.ts";
 import { Trainer } from "../../src/train/step.ts";
 import { lossAndGradients, randomWeights } from "../oracle/llama.ts";
 import { randomTokens } from "../tiny-model.ts";
@@ -26,7 +27,7 @@ async function engine(config: LlamaConfig, precision: Precision) {
   using weights = createWeights(backend, config);
   for (const [name, values] of Object.entries(randomWeights(config, 5)))
     weights.byName[name]!.write(Float32Array.from(values));
-  using trainer = new Trainer(backend, weights, {
+  using trainer = new Trainer(backend, weights, nextToken, {
     batch: 2,
     seq,
     precision,

@@ -9,6 +9,7 @@ import { fineTune, type SftEvent, type SftOptions } from "../../src/sft/sft.ts";
 import { packExamples } from "../../src/sft/pack.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { saveCheckpoint } from "../../src/train/checkpoint.ts";
+import { nextToken } from "../../src/train/next-token.ts";
 import { Trainer } from "../../src/train/step.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
@@ -181,7 +182,7 @@ describe("what the user said", () => {
   test("alone sends no gradient: a batch without an answer is refused", async () => {
     using backend = openBackend({ threads: 1 });
     using weights = tinyWeights(backend, config);
-    using trainer = new Trainer(backend, weights, { ...options, ...size });
+    using trainer = new Trainer(backend, weights, nextToken, { ...options, ...size });
     const asked = { ...batch, weights: new Float32Array(size.seq) };
     await expect(trainer.gradients([asked])).rejects.toThrow("no token of the batch counts towards the loss");
     for (const gradient of Object.values(trainer.state.gradients))
@@ -191,7 +192,7 @@ describe("what the user said", () => {
   test("as a target changes nothing, whatever it is", async () => {
     using backend = openBackend({ threads: 1 });
     using weights = tinyWeights(backend, config);
-    using trainer = new Trainer(backend, weights, { ...options, ...size });
+    using trainer = new Trainer(backend, weights, nextToken, { ...options, ...size });
     const gradients = (): Float32Array[] =>
       Object.values(trainer.state.gradients).map((gradient) => gradient.readF32());
     const { loss } = await trainer.gradients([batch]);
@@ -208,7 +209,7 @@ describe("what the user said", () => {
   test("in rows of their own beside an answer adds exactly nothing to its gradient", async () => {
     using backend = openBackend({ threads: 1 });
     using weights = tinyWeights(backend, config);
-    using trainer = new Trainer(backend, weights, { ...options, ...size });
+    using trainer = new Trainer(backend, weights, nextToken, { ...options, ...size });
     const asked = { ...batch, weights: new Float32Array(size.seq) };
     const gradients = (): Float32Array[] =>
       Object.values(trainer.state.gradients).map((gradient) => gradient.readF32());

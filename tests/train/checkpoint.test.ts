@@ -21,6 +21,7 @@ import {
 } from "../../src/train/checkpoint.ts";
 import { openRunFolder } from "../../src/train/run-folder.ts";
 import { createSaver } from "../../src/train/saver.ts";
+import { nextToken, type MicroBatch } from "../../src/train/next-token.ts";
 import { Trainer } from "../../src/train/step.ts";
 import { openBackend, type Backend } from "../../src/tensor/backend.ts";
 import type { OwnedWeights } from "../../src/model/weights.ts";
@@ -46,13 +47,18 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-async function trained(backend: Backend, weights: OwnedWeights, from = 1, to = 3): Promise<Trainer> {
-  const trainer = new Trainer(backend, weights, options);
+async function trained(
+  backend: Backend,
+  weights: OwnedWeights,
+  from = 1,
+  to = 3,
+): Promise<Trainer<MicroBatch>> {
+  const trainer = new Trainer(backend, weights, nextToken, options);
   for (let t = from; t <= to; t += 1) await step(trainer, t);
   return trainer;
 }
 
-function step(trainer: Trainer, t: number): ReturnType<Trainer["step"]> {
+function step(trainer: Trainer<MicroBatch>, t: number): ReturnType<Trainer<MicroBatch>["step"]> {
   const text = randomTokens(9, config.vocabSize, t);
   return trainer.step([{ tokens: text.slice(0, 8), targets: text.slice(1) }], 0.01, t);
 }
@@ -71,7 +77,7 @@ test("weights and moments come back bit for bit, rotary layout and all, and trai
   using again = loadCheckpointWeights(backend, path);
   expect(again.config).toEqual(config);
   expect(bytesOf(again)).toEqual(bytesOf(weights));
-  using resumed = new Trainer(backend, again, options);
+  using resumed = new Trainer(backend, again, nextToken, options);
   restoreOptimizer(path, resumed.state);
   for (const part of ["m", "v"] as const) {
     for (const [name, tensor] of Object.entries(trainer.state[part]))
@@ -84,7 +90,7 @@ test("weights and moments come back bit for bit, rotary layout and all, and trai
 test("a finished model has no optimiser, and cannot be gone on from", () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend, config);
-  using trainer = new Trainer(backend, weights, options);
+  using trainer = new Trainer(backend, weights, nextToken, options);
   const path = join(folder, "model");
   saveCheckpoint(path, { weights, tokenizer, run: { step: 3 } });
   expect(existsSync(join(path, "training-state.safetensors"))).toBe(false);
@@ -94,17 +100,17 @@ test("a finished model has no optimiser, and cannot be gone on from", () => {
 test("a moment that is missing or of another shape is refused by name", () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend, config);
-  using trainer = new Trainer(backend, weights, options);
+  using trainer = new Trainer(backend, weights, nextToken, options);
   const path = join(folder, "small");
   saveCheckpoint(path, { weights, tokenizer, optimizer: trainer.state, run: { step: 1 } });
   const untied = { ...config, nLayers: 3 };
   using deeper = tinyWeights(backend, untied);
-  using other = new Trainer(backend, deeper, options);
+  using other = new Trainer(backend, deeper, nextToken, options);
   expect(() => restoreOptimizer(path, other.state)).toThrow(
     "the tensor m.layers.2.attention_norm.weight is missing",
   );
   using wider = tinyWeights(backend, { ...config, hiddenDim: 96 });
-  using another = new Trainer(backend, wider, options);
+  using another = new Trainer(backend, wider, nextToken, options);
   expect(() => restoreOptimizer(path, another.state)).toThrow(/m\.layers\.0\.feed_forward\.w1\.weight/);
 });
 
@@ -164,7 +170,7 @@ describe("a saver", () => {
   test("writes each step once, and remembers the last", () => {
     using backend = openBackend({ threads: 1 });
     using weights = tinyWeights(backend, config);
-    using trainer = new Trainer(backend, weights, options);
+    using trainer = new Trainer(backend, weights, nextToken, options);
     const saved: number[] = [];
     const saver = createSaver({
       folder,

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { nextToken } from "../../src/train/next-token.ts";
 import { Trainer, type TrainerOptions } from "../../src/train/step.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { randomTokens, relativeDifference, tinyConfig, tinyWeights } from "../tiny-model.ts";
@@ -24,7 +25,7 @@ test.each(["f32", "bf16"] as const)(
   async (precision) => {
     using backend = openBackend({ threads: 1 });
     using weights = tinyWeights(backend);
-    using trainer = new Trainer(backend, weights, { ...options, precision });
+    using trainer = new Trainer(backend, weights, nextToken, { ...options, precision });
     const batch = textBatch(1);
     const first = await trainer.step([batch], 0.003, 1);
     expect(first.loss).toBeGreaterThan(2);
@@ -42,8 +43,8 @@ test("eight micro-batches of one sequence give the gradients of one micro-batch 
     tokens: Int32Array.from(rows.flatMap((row) => [...row.tokens])),
     targets: Int32Array.from(rows.flatMap((row) => [...row.targets])),
   };
-  using ones = new Trainer(backend, weights, options);
-  using eight = new Trainer(backend, weights, { ...options, batch: 8 });
+  using ones = new Trainer(backend, weights, nextToken, options);
+  using eight = new Trainer(backend, weights, nextToken, { ...options, batch: 8 });
   const a = await ones.gradients(rows);
   const b = await eight.gradients([joined]);
   expect(a.loss).toBeCloseTo(b.loss, 5);
@@ -56,7 +57,7 @@ test("eight micro-batches of one sequence give the gradients of one micro-batch 
 test("tokens of weight 0 send exactly no gradient", async () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);
-  using trainer = new Trainer(backend, weights, options);
+  using trainer = new Trainer(backend, weights, nextToken, options);
   const batch = textBatch(1);
   // Only the first target counts: later tokens cannot matter, whatever they are.
   const mask = Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0);
@@ -72,25 +73,44 @@ test("tokens of weight 0 send exactly no gradient", async () => {
 test("the loss is the weighted mean of the tokens' losses", async () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);
-  using trainer = new Trainer(backend, weights, options);
+  using trainer = new Trainer(backend, weights, nextToken, options);
   const batch = textBatch(4);
   const each: number[] = [];
   for (let i = 0; i < 8; i += 1) {
     const only = new Float32Array(8);
     only[i] = 1;
-    each.push(await trainer.evaluate([{ ...batch, weights: only }]));
+    each.push((await trainer.evaluate([{ ...batch, weights: only }])).loss);
   }
   const mean = each.reduce((sum, loss) => sum + loss, 0) / 8;
-  expect(await trainer.evaluate([batch])).toBeCloseTo(mean, 5);
-  const weighted = await trainer.evaluate([{ ...batch, weights: Float32Array.of(3, 1, 0, 0, 0, 0, 0, 0) }]);
-  expect(weighted).toBeCloseTo((3 * each[0]! + each[1]!) / 4, 5);
+  expect((await trainer.evaluate([batch])).loss).toBeCloseTo(mean, 5);
+  const weighted = Float32Array.of(3, 1, 0, 0, 0, 0, 0, 0);
+  expect((await trainer.evaluate([{ ...batch, weights: weighted }])).loss).toBeCloseTo(
+    (3 * each[0]! + each[1]!) / 4,
+    5,
+  );
+});
+
+test("micro-batches of several lengths share one mean", async () => {
+  using backend = openBackend({ threads: 1 });
+  using weights = tinyWeights(backend);
+  using trainer = new Trainer(backend, weights, nextToken, options);
+  const long = textBatch(4);
+  const short = { tokens: long.tokens.slice(0, 2), targets: long.targets.slice(0, 2) };
+  const { loss: eight } = await trainer.evaluate([long]);
+  const { loss: two } = await trainer.evaluate([short]);
+  const { loss, tokens } = await trainer.evaluate([long, short]);
+  expect(loss).toBeCloseTo((8 * eight + 2 * two) / 10, 5);
+  expect(tokens).toBe(10);
+  await expect(trainer.evaluate([textBatch(4, 2)])).rejects.toThrow(
+    "a micro-batch of 1 sequences of 16 tokens is not one of at most 8",
+  );
 });
 
 test("the same seed gives the same bytes", async () => {
   const run = async (): Promise<Float32Array[]> => {
     using backend = openBackend({ threads: 2 });
     using weights = tinyWeights(backend);
-    using trainer = new Trainer(backend, weights, { ...options, precision: "bf16" });
+    using trainer = new Trainer(backend, weights, nextToken, { ...options, precision: "bf16" });
     for (let t = 1; t <= 5; t += 1) await trainer.step([textBatch(t)], 0.01, t);
     return Object.values(weights.byName).map((weight) => weight.readF32());
   };
@@ -100,7 +120,7 @@ test("the same seed gives the same bytes", async () => {
 test("a loss that is not a number changes nothing and says so", async () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);
-  using trainer = new Trainer(backend, weights, options);
+  using trainer = new Trainer(backend, weights, nextToken, options);
   await trainer.step([textBatch(1)], 0.01, 1);
   const gain = weights.byName["norm.weight"]!;
   gain.write(gain.readF32().fill(Number.NaN));
@@ -117,7 +137,7 @@ test("a loss that is not a number changes nothing and says so", async () => {
 test("targets outside the vocabulary and batches without a counted token are refused", async () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);
-  using trainer = new Trainer(backend, weights, options);
+  using trainer = new Trainer(backend, weights, nextToken, options);
   const batch = textBatch(1);
   await expect(trainer.step([{ ...batch, targets: batch.targets.fill(48) }], 0.01, 1)).rejects.toThrow(
     "target 48 at position 0 lies outside the vocabulary of 48",
@@ -131,7 +151,7 @@ test("without decay norms and matrices move alike; with it only matrices shrink"
   using backend = openBackend({ threads: 1 });
   const moved = async (weightDecay: number): Promise<Record<string, Float32Array>> => {
     using weights = tinyWeights(backend);
-    using trainer = new Trainer(backend, weights, { ...options, weightDecay });
+    using trainer = new Trainer(backend, weights, nextToken, { ...options, weightDecay });
     await trainer.step([textBatch(1)], 0.01, 1);
     return Object.fromEntries(
       Object.entries(weights.byName).map(([name, weight]) => [name, weight.readF32()]),
