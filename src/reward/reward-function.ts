@@ -6,6 +6,8 @@ export interface Answered {
   /** The conversation up to the question: it ends with a message of the user. */
   readonly prompt: Dialog;
   readonly answer: string;
+  /** Whether the prompt is tagged as able to provoke an unsafe answer (`is_safety` of §3.2.3); no when left out. */
+  readonly isSafety?: boolean;
 }
 
 /**
