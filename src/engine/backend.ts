@@ -1,8 +1,8 @@
 /**
  * A device that computes graphs: the CPU, or a GPU when its package is installed.
  *
- * Computation runs on a thread of libuv's pool, so the event loop stays free. A backend has one work buffer, so
- * computations queue up.
+ * Computation runs on a thread of libuv's pool, so the event loop stays free. What computes has one work buffer, so
+ * computations queue up; lanes, which share the threads out between them, have one each and run side by side.
  */
 
 import { availableParallelism, cpus } from "node:os";
@@ -23,6 +23,14 @@ export interface BackendOptions {
   readonly threads?: number;
 }
 
+/** A part of a backend's threads, with which a graph runs beside those of the other lanes. CPU only. */
+export interface Lane {
+  /** From 0. */
+  readonly index: number;
+  /** How many lanes share the threads. */
+  readonly of: number;
+}
+
 export class Backend implements Disposable {
   readonly device: DeviceDescription;
   readonly threads: number;
@@ -34,29 +42,26 @@ export class Backend implements Disposable {
   /** Memory in which the device lays weights out anew for its products; see packing.ts. */
   readonly packedBufferTypes: readonly Pointer[];
   #ptr: Pointer | undefined;
+  readonly #device: Device;
   readonly #bufferType: Pointer;
-  #queue: Promise<unknown> = Promise.resolve();
+  /** What computes: the whole backend, and the lanes that were used, each with its queue. */
+  readonly #runners = new Map<string, Runner>();
   /** Computations that are queued or under way. */
   #running = 0;
 
   constructor(device: Device, threads: number) {
     this.library = engineLibrary();
     const { ggml } = this.library;
-    const ptr = ggml.devInit(device.ptr, 0);
-    if (ptr === 0) {
-      throw new EngineError(`the device ${device.name} does not start`, {
-        call: "ggml_backend_dev_init",
-        mend: "Choose another device with --device; `cria doctor` lists them.",
-      });
-    }
+    const runner = startRunner(device, threads);
+    const { ptr } = runner;
+    this.#device = device;
+    this.#runners.set(whole, runner);
     this.device = { name: device.name, description: device.description, kind: device.kind };
     this.threads = threads;
     this.#ptr = ptr;
     this.#bufferType = ggml.backendDefaultBufferType(ptr);
     this.isHost = ggml.buftIsHost(this.#bufferType);
     const registry = ggml.devBackendReg(device.ptr);
-    const setThreads = ggml.regGetProcAddress(registry, "ggml_backend_set_n_threads");
-    if (setThreads !== 0) callAddress(setThreads, "void set_n_threads(ptr backend, int n)", ptr, threads);
     this.features = readFeatures(ggml.regGetProcAddress(registry, "ggml_backend_get_features"), registry);
     const getExtra = ggml.regGetProcAddress(registry, "ggml_backend_dev_get_extra_bufts");
     this.packedBufferTypes = readBufferTypes(getExtra, device.ptr);
@@ -78,32 +83,43 @@ export class Backend implements Disposable {
   }
 
   /** Runs a graph whose memory is allocated. That memory lives until it settles, if it is freed by `afterRuns`. */
-  compute(graph: Pointer): Promise<void> {
-    const ptr = this.#alive();
+  compute(graph: Pointer, lane?: Lane): Promise<void> {
+    this.#alive();
+    const runner = this.#runner(lane);
     this.#running += 1;
-    const run = this.#queue
-      .then(() => this.#computeNow(ptr, graph))
+    const run = runner.queue
+      .then(() => this.#computeNow(runner.ptr, graph))
       .finally(() => {
         this.#running -= 1;
       });
-    this.#queue = run.catch(() => {});
+    runner.queue = run.catch(() => {});
     return run;
   }
 
   /** Frees native memory when no computation can touch it any more: at once, unless one is under way. */
   afterRuns(free: () => void): void {
     if (this.#running === 0) free();
-    else void this.#queue.then(free);
+    else void Promise.all([...this.#runners.values()].map(({ queue }) => queue)).then(free);
   }
 
   [Symbol.dispose](): void {
-    const ptr = this.#ptr;
-    if (ptr === undefined) return;
+    if (this.#ptr === undefined) return;
     this.#ptr = undefined;
     this.afterRuns(() => {
-      this.library.ggml.backendFree(ptr);
+      for (const { ptr } of this.#runners.values()) this.library.ggml.backendFree(ptr);
       this.library.live.delete(this);
     });
+  }
+
+  #runner(lane: Lane | undefined): Runner {
+    const hasLanes = lane !== undefined && lane.of > 1 && this.device.kind === "cpu";
+    const key = hasLanes ? `${lane.index} of ${lane.of}` : whole;
+    let runner = this.#runners.get(key);
+    if (runner === undefined) {
+      runner = startRunner(this.#device, Math.max(1, Math.floor(this.threads / lane!.of)));
+      this.#runners.set(key, runner);
+    }
+    return runner;
   }
 
   #computeNow(ptr: Pointer, graph: Pointer): Promise<void> {
@@ -160,6 +176,29 @@ function devices(): Device[] {
     if (kind === undefined) return [];
     return [{ ptr, kind, name: ggml.devName(ptr), description: ggml.devDescription(ptr) }];
   });
+}
+
+/** A native backend with threads and a work buffer of its own. */
+interface Runner {
+  readonly ptr: Pointer;
+  queue: Promise<unknown>;
+}
+
+const whole = "whole";
+
+function startRunner(device: Device, threads: number): Runner {
+  const { ggml } = engineLibrary();
+  const ptr = ggml.devInit(device.ptr, 0);
+  if (ptr === 0) {
+    throw new EngineError(`the device ${device.name} does not start`, {
+      call: "ggml_backend_dev_init",
+      mend: "Choose another device with --device; `cria doctor` lists them.",
+    });
+  }
+  const registry = ggml.devBackendReg(device.ptr);
+  const setThreads = ggml.regGetProcAddress(registry, "ggml_backend_set_n_threads");
+  if (setThreads !== 0) callAddress(setThreads, "void set_n_threads(ptr backend, int n)", ptr, threads);
+  return { ptr, queue: Promise.resolve() };
 }
 
 function findDevice(wanted: string): Device {

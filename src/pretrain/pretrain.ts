@@ -41,6 +41,8 @@ export interface PretrainOptions extends AdamWOptions {
   readonly warmupSteps: number;
   readonly minLrRatio: number;
   readonly precision: Precision;
+  /** Micro-batches that are computed side by side. */
+  readonly lanes: number;
   readonly seed: number;
   /** Standard deviation of fresh weights. */
   readonly initStd: number;

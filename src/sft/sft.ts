@@ -36,6 +36,8 @@ export interface SftOptions extends AdamWOptions {
   readonly warmupRatio: number;
   readonly minLrRatio: number;
   readonly precision: Precision;
+  /** Micro-batches that are computed side by side. */
+  readonly lanes: number;
   readonly seed: number;
   /** In steps; 0 for at the end only. */
   readonly validationEvery: number;

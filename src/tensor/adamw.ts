@@ -26,6 +26,8 @@ export interface AdamWOptions {
 /** What the optimiser keeps for each weight, by the weight's name. */
 export interface AdamWState extends Disposable {
   readonly gradients: Readonly<Record<string, Tensor>>;
+  /** Gradients of the lanes but the first, which `gradientNorm` adds to those. */
+  readonly laneGradients: readonly Readonly<Record<string, Tensor>>[];
   /** First moments. */
   readonly m: Readonly<Record<string, Tensor>>;
   /** Second moments. */
@@ -33,21 +35,27 @@ export interface AdamWState extends Disposable {
   readonly bytes: number;
 }
 
-/** Takes three f32 tensors for each weight, all zero; the caller disposes it. */
-export function createAdamWState(backend: Backend, weights: Readonly<Record<string, Tensor>>): AdamWState {
+/** Takes three f32 tensors for each weight, and one more for each further lane, all zero; the caller disposes it. */
+export function createAdamWState(
+  backend: Backend,
+  weights: Readonly<Record<string, Tensor>>,
+  lanes = 1,
+): AdamWState {
   const specs: Record<string, TensorSpec> = {};
   for (const [name, weight] of Object.entries(weights)) specs[name] = { shape: weight.shape };
   const parts: Storage[] = [];
   try {
-    for (const part of ["gradients", "first moments", "second moments"])
+    const further = Array.from({ length: lanes - 1 }, (_, i) => `gradients of lane ${i + 1}`);
+    for (const part of ["gradients", "first moments", "second moments", ...further])
       parts.push(createStorage(part, backend, specs));
   } catch (error) {
     for (const part of parts) part[Symbol.dispose]();
     throw error;
   }
-  const [gradients, m, v] = parts as [Storage, Storage, Storage];
+  const [gradients, m, v, ...laneGradients] = parts as [Storage, Storage, Storage, ...Storage[]];
   return {
     gradients: gradients.tensors,
+    laneGradients: laneGradients.map(({ tensors }) => tensors),
     m: m.tensors,
     v: v.tensors,
     bytes: parts.reduce((bytes, part) => bytes + part.bytes, 0),
@@ -58,7 +66,7 @@ export function createAdamWState(backend: Backend, weights: Readonly<Record<stri
 }
 
 export interface Optimizer extends Disposable {
-  /** ‖g‖₂ over all gradients, as accumulated. */
+  /** ‖g‖₂ over all gradients, as accumulated, when the lanes' are added up. */
   gradientNorm(signal?: AbortSignal): Promise<number>;
   /** Moves the weights by step `t` (from 1) with the given learning rate. Wants `gradientNorm` to have run. */
   update(lr: number, t: number, signal?: AbortSignal): Promise<void>;
@@ -102,8 +110,11 @@ interface NormGraph {
 
 function buildNorm(graph: Graph, state: AdamWState): NormGraph {
   const squares = graph.input([1]);
-  for (const gradient of Object.values(state.gradients))
-    graph.effect(addInto(graph, squares, sumOfSquares(graph, gradient)));
+  for (const [name, gradient] of Object.entries(state.gradients)) {
+    let sum = gradient;
+    for (const lane of state.laneGradients) sum = graph.effect(addInto(graph, sum, lane[name]!));
+    graph.effect(addInto(graph, squares, sumOfSquares(graph, sum)));
+  }
   graph.allocate();
   return { graph, squares };
 }
@@ -157,7 +168,8 @@ function optimizerOf({ norm, step, options, state, dispose }: OptimizerParts): O
       await step.graph.compute(signal);
     },
     clearGradients() {
-      for (const gradient of Object.values(state.gradients)) gradient.clear();
+      for (const gradients of [state.gradients, ...state.laneGradients])
+        for (const gradient of Object.values(gradients)) gradient.clear();
     },
     [Symbol.dispose]: dispose,
   };

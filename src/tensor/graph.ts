@@ -6,7 +6,7 @@
  */
 
 import { Arena, checkMemory } from "../engine/arena.ts";
-import type { Backend } from "../engine/backend.ts";
+import type { Backend, Lane } from "../engine/backend.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import { EngineError } from "../errors/errors.ts";
 import type { Elements } from "./dtype.ts";
@@ -29,6 +29,8 @@ export interface GraphOptions {
   readonly precision?: Precision;
   /** How many nodes it can hold. */
   readonly capacity?: number;
+  /** The part of the backend's threads that it runs on, beside graphs of the other lanes; all when left out. */
+  readonly lane?: Lane;
 }
 
 export class Graph implements Disposable {
@@ -43,6 +45,7 @@ export class Graph implements Disposable {
   readonly #inputs: Arena;
   readonly #nodes: Arena;
   readonly #graph: Pointer;
+  readonly #lane: Lane | undefined;
   readonly #constants: [Tensor, Elements][] = [];
   #allocator: Pointer = 0;
 
@@ -51,6 +54,7 @@ export class Graph implements Disposable {
     this.name = name;
     this.backend = backend;
     this.precision = precision;
+    this.#lane = options.lane;
     this.#nodes = new Arena(name, backend, capacity);
     // Inputs have a buffer of their own: the allocator would reuse their memory after their last reader.
     this.#inputs = new Arena(`${name} inputs`, backend, 64);
@@ -147,7 +151,7 @@ export class Graph implements Disposable {
     signal?.throwIfAborted();
     if (this.#allocator === 0) throw new EngineError(`graph "${this.name}" runs before it is allocated`);
     void this.#nodes.ctx;
-    await this.backend.compute(this.#graph);
+    await this.backend.compute(this.#graph, this.#lane);
   }
 
   /** Safe while it runs: the memory is freed when the run is done. */

@@ -1,6 +1,6 @@
 /** The graph of an objective for one shape of micro-batch: forward, and backward where gradients are wanted. */
 
-import type { Backend } from "../tensor/backend.ts";
+import type { Backend, Lane } from "../tensor/backend.ts";
 import { backward } from "../tensor/backward.ts";
 import { Graph, type Precision } from "../tensor/graph.ts";
 import { addInto } from "../tensor/ops.ts";
@@ -16,12 +16,18 @@ export interface PassOptions {
   readonly precision: Precision;
   /** Where gradients are accumulated, by the weight's name; none are computed without it. */
   readonly gradients?: Readonly<Record<string, Tensor>>;
+  readonly lane?: Lane;
+}
+
+export interface PassRun {
+  readonly loss: number;
+  readonly outputs: Outputs;
 }
 
 export interface Pass<Batch> extends Disposable {
   readonly bytes: number;
   /** Runs a micro-batch; `total` is the weight of all the step's micro-batches. */
-  run(batch: Batch, total: number, signal?: AbortSignal): Promise<{ loss: number; outputs: Outputs }>;
+  run(batch: Batch, total: number, signal?: AbortSignal): Promise<PassRun>;
 }
 
 /** The caller disposes it, before the weights and the gradients. */
@@ -31,11 +37,12 @@ export function buildPass<Batch>(
   objective: Objective<Batch>,
   options: PassOptions,
 ): Pass<Batch> {
-  const { batch, seq, precision, gradients } = options;
+  const { batch, seq, precision, gradients, lane } = options;
   const { config } = weights;
   const graph = new Graph(gradients === undefined ? "loss" : "loss and gradients", backend, {
     precision,
     capacity: 1024 + 320 * config.nLayers,
+    ...(lane === undefined ? {} : { lane }),
   });
   try {
     graph.isRecording = gradients !== undefined;

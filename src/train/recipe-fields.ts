@@ -31,6 +31,11 @@ export const runFields = {
   device: z.string().min(1).default("auto"),
   /** CPU threads; all cores when left out. */
   threads: z.int().positive().optional(),
+  /**
+   * Micro-batches computed side by side, each on its share of the threads. Small models train faster so, at the cost of
+   * memory; the sums of gradients round differently, so a run keeps the number it was begun with.
+   */
+  lanes: z.int().positive().default(1),
   /** Steps between measurements of the validation loss; 0 for only the last. */
   validation_every: z.int().nonnegative().default(250),
   /** Steps between checkpoints; 0 for only the last. */

@@ -14,7 +14,7 @@ import type { Precision } from "../tensor/graph.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { Objective, Outputs } from "./objective.ts";
-import { buildPass, type Pass } from "./pass.ts";
+import { buildPass, type Pass, type PassRun } from "./pass.ts";
 
 export interface TrainerOptions extends AdamWOptions {
   /** Sequences in a micro-batch. */
@@ -22,6 +22,12 @@ export interface TrainerOptions extends AdamWOptions {
   /** Tokens in a sequence, at most; each length that occurs has a graph of its own, which is kept. */
   readonly seq: number;
   readonly precision: Precision;
+  /**
+   * Micro-batches that are computed side by side, each on its share of the threads and with gradients of its own. A
+   * small model gains by it: threads that share a graph wait for each other at every node. It orders the sums of
+   * gradients, so it belongs to a run as its seed does. 1 when left out.
+   */
+  readonly lanes?: number;
 }
 
 export interface Run {
@@ -45,8 +51,8 @@ export class Trainer<Batch> implements Disposable {
   readonly #options: TrainerOptions;
   readonly #optimizer: Optimizer;
   readonly #objective: Objective<Batch>;
-  readonly #training = new Map<number, Pass<Batch>>();
-  readonly #evaluation = new Map<number, Pass<Batch>>();
+  /** By kind, lane and length. */
+  readonly #passes = new Map<string, Pass<Batch>>();
   readonly #weights: LlamaWeights;
   readonly #backend: Backend;
 
@@ -56,7 +62,7 @@ export class Trainer<Batch> implements Disposable {
     this.#weights = weights;
     this.#objective = objective;
     this.#options = options;
-    this.state = createAdamWState(backend, weights.byName);
+    this.state = createAdamWState(backend, weights.byName, options.lanes);
     try {
       this.#optimizer = createAdamW(backend, weights.byName, this.state, options);
     } catch (error) {
@@ -65,18 +71,16 @@ export class Trainer<Batch> implements Disposable {
     }
     try {
       // What does not fit into memory is known before the first step.
-      this.#pass(this.#training, options.seq);
+      for (let lane = 0; lane < this.#lanes; lane += 1) this.#pass("training", lane, options.seq);
     } catch (error) {
-      this.#optimizer[Symbol.dispose]();
-      this.state[Symbol.dispose]();
+      this[Symbol.dispose]();
       throw error;
     }
   }
 
   /** Native memory beside the weights, in bytes. */
   get bytes(): number {
-    const passes = [...this.#training.values(), ...this.#evaluation.values()];
-    return passes.reduce((bytes, pass) => bytes + pass.bytes, this.state.bytes);
+    return [...this.#passes.values()].reduce((bytes, pass) => bytes + pass.bytes, this.state.bytes);
   }
 
   /**
@@ -93,44 +97,47 @@ export class Trainer<Batch> implements Disposable {
   /** The first half of a step: `state.gradients` of the mean loss, unclipped. */
   async gradients(batches: readonly Batch[], signal?: AbortSignal): Promise<Run & { norm: number }> {
     this.#optimizer.clearGradients();
-    const run = await this.#runAll(this.#training, batches, signal);
+    const run = await this.#runAll("training", batches, signal);
     return { ...run, norm: await this.#optimizer.gradientNorm() };
   }
 
   /** The objective of micro-batches, without gradients. */
   async evaluate(batches: readonly Batch[], signal?: AbortSignal): Promise<Run> {
-    return this.#runAll(this.#evaluation, batches, signal);
+    return this.#runAll("evaluation", batches, signal);
   }
 
   [Symbol.dispose](): void {
-    for (const passes of [this.#evaluation, this.#training])
-      for (const pass of passes.values()) pass[Symbol.dispose]();
+    for (const pass of this.#passes.values()) pass[Symbol.dispose]();
     this.#optimizer[Symbol.dispose]();
     this.state[Symbol.dispose]();
   }
 
-  async #runAll(
-    passes: Map<number, Pass<Batch>>,
-    batches: readonly Batch[],
-    signal: AbortSignal | undefined,
-  ): Promise<Run> {
-    const total = batches.reduce((sum, batch) => sum + this.#objective.weightOf(batch), 0);
-    if (total === 0) throw new ConfigError("no token of the batch counts towards the loss");
-    let loss = 0;
-    const outputs: Outputs[] = [];
-    for (const batch of batches) {
-      const pass = this.#pass(passes, this.#objective.tokensOf(batch).length / this.#options.batch);
-      const run = await pass.run(batch, total, signal);
-      // Summed in f32, as the losses of tokens are.
-      loss = Math.fround(loss + run.loss);
-      outputs.push(run.outputs);
-    }
-    const tokens = batches.reduce((sum, batch) => sum + this.#objective.tokensOf(batch).length, 0);
-    return { loss, outputs, tokens };
+  get #lanes(): number {
+    return this.#options.lanes ?? 1;
   }
 
-  #pass(passes: Map<number, Pass<Batch>>, seq: number): Pass<Batch> {
-    const known = passes.get(seq);
+  async #runAll(kind: PassKind, batches: readonly Batch[], signal: AbortSignal | undefined): Promise<Run> {
+    const total = batches.reduce((sum, batch) => sum + this.#objective.weightOf(batch), 0);
+    if (total === 0) throw new ConfigError("no token of the batch counts towards the loss");
+    const runs: PassRun[] = new Array(batches.length);
+    const runLane = async (lane: number): Promise<void> => {
+      for (let i = lane; i < batches.length; i += this.#lanes) {
+        const seq = this.#objective.tokensOf(batches[i]!).length / this.#options.batch;
+        runs[i] = await this.#pass(kind, lane, seq).run(batches[i]!, total, signal);
+      }
+    };
+    const lanes = await Promise.allSettled(Array.from({ length: this.#lanes }, (_, lane) => runLane(lane)));
+    // Only now: no lane may run on when the caller frees what it reads.
+    for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
+    const tokens = batches.reduce((sum, batch) => sum + this.#objective.tokensOf(batch).length, 0);
+    // Summed in f32, as the losses of tokens are.
+    const loss = runs.reduce((sum, run) => Math.fround(sum + run.loss), 0);
+    return { loss, outputs: runs.map(({ outputs }) => outputs), tokens };
+  }
+
+  #pass(kind: PassKind, lane: number, seq: number): Pass<Batch> {
+    const key = `${kind} ${lane} ${seq}`;
+    const known = this.#passes.get(key);
     if (known !== undefined) return known;
     const { batch, precision, seq: longest } = this.#options;
     if (!Number.isInteger(seq) || seq < 1 || seq > longest) {
@@ -138,14 +145,19 @@ export class Trainer<Batch> implements Disposable {
         `a micro-batch of ${batch} sequences of ${seq} tokens is not one of at most ${longest}`,
       );
     }
-    const gradients = passes === this.#training ? { gradients: this.state.gradients } : {};
+    const laneGradients = [this.state.gradients, ...this.state.laneGradients][lane]!;
     const pass = buildPass(this.#backend, this.#weights, this.#objective, {
       batch,
       seq,
       precision,
-      ...gradients,
+      lane: { index: lane, of: this.#lanes },
+      ...(kind === "training" ? { gradients: laneGradients } : {}),
     });
-    passes.set(seq, pass);
+    this.#passes.set(key, pass);
     return pass;
   }
 }
+
+// --- internal ---
+
+type PassKind = "training" | "evaluation";

@@ -33,15 +33,11 @@ export async function validationLoss(
     { length: Math.min(all.length, size.windows) },
     (_, i) => all[Math.floor(i * every)]!,
   );
-  let nats = 0;
-  let tokens = 0;
-  for (let from = 0; from < chosen.length; from += size.batch) {
-    const windows = chosen.slice(from, from + size.batch);
-    const count = windows.reduce((total, { targets, from: first }) => total + targets.length - first, 0);
-    nats += count * (await trainer.evaluate([joined(windows, size)], signal)).loss;
-    tokens += count;
-  }
-  const loss = nats / tokens;
+  const batches: MicroBatch[] = [];
+  for (let from = 0; from < chosen.length; from += size.batch)
+    batches.push(joined(chosen.slice(from, from + size.batch), size));
+  const { loss } = await trainer.evaluate(batches, signal);
+  const tokens = chosen.reduce((total, { targets, from: first }) => total + targets.length - first, 0);
   return { loss, bitsPerByte: bitsPerByte(loss, shards), tokens };
 }
 

@@ -40,6 +40,7 @@ const options: PretrainOptions = {
   weightDecay: 0.1,
   gradClip: 1,
   precision: "f32",
+  lanes: 1,
   initStd: 0.02,
   seed: 7,
   validationEvery: 5,

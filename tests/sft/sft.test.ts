@@ -42,6 +42,7 @@ const options: SftOptions = {
   weightDecay: 0.1,
   gradClip: 1,
   precision: "f32",
+  lanes: 1,
   seed: 3,
   validationEvery: 2,
   checkpointEvery: 2,

@@ -54,6 +54,35 @@ test("eight micro-batches of one sequence give the gradients of one micro-batch 
   }
 });
 
+test("two lanes give the gradients of one, bit for bit where each has one micro-batch", async () => {
+  using backend = openBackend({ threads: 2 });
+  using weights = tinyWeights(backend);
+  const rows = Array.from({ length: 5 }, (_, i) => textBatch(i));
+  using one = new Trainer(backend, weights, nextToken, options);
+  using two = new Trainer(backend, weights, nextToken, { ...options, lanes: 2 });
+  const read = (trainer: typeof one): Float32Array[] =>
+    Object.values(trainer.state.gradients).map((gradient) => gradient.readF32());
+  const pairOfOne = await one.gradients(rows.slice(0, 2));
+  const gradientsOfOne = read(one);
+  const pairOfTwo = await two.gradients(rows.slice(0, 2));
+  expect(pairOfTwo).toEqual(pairOfOne);
+  expect(read(two)).toEqual(gradientsOfOne);
+  expect((await two.gradients(rows)).norm).toBeCloseTo((await one.gradients(rows)).norm, 5);
+  for (const [i, gradient] of read(two).entries())
+    expect(relativeDifference(gradient, read(one)[i]!)).toBeLessThan(1e-5);
+});
+
+test("a lane that fails fails the step, when the others are done", async () => {
+  using backend = openBackend({ threads: 2 });
+  using weights = tinyWeights(backend);
+  using trainer = new Trainer(backend, weights, nextToken, { ...options, lanes: 2 });
+  const bad = { ...textBatch(1), targets: new Int32Array(8).fill(48) };
+  await expect(trainer.step([textBatch(1), bad, textBatch(2)], 0.01, 1)).rejects.toThrow(
+    "target 48 at position 0",
+  );
+  expect((await trainer.step([textBatch(1), textBatch(2)], 0.01, 1)).isSkipped).toBe(false);
+});
+
 test("tokens of weight 0 send exactly no gradient", async () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);

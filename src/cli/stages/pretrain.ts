@@ -139,6 +139,7 @@ function optionsOf(
     weightDecay: recipe.weight_decay,
     gradClip: recipe.grad_clip,
     precision: precisionOf(recipe, backend),
+    lanes: recipe.lanes,
     initStd: recipe.init_std,
     seed: recipe.seed,
     validationEvery: recipe.validation_every,

@@ -78,6 +78,7 @@ export async function sftStage(
     weightDecay: recipe.weight_decay,
     gradClip: recipe.grad_clip,
     precision: precisionOf(recipe, backend),
+    lanes: recipe.lanes,
     seed: recipe.seed,
     validationEvery: recipe.validation_every,
     checkpointEvery: recipe.checkpoint_every,
