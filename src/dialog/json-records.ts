@@ -5,6 +5,7 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { extname } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 
 /** A JSON object whose fields nobody has checked yet. */
@@ -17,7 +18,7 @@ export interface RecordFile {
 }
 
 /**
- * Reads a `.jsonl` or `.json` file. Blank lines and a byte order mark are skipped; a `.json` file may hold
+ * Reads a `.jsonl` or `.json` file, or one of them compressed (`.gz`). Blank lines and a byte order mark are skipped; a `.json` file may hold
  * an array, a single object, or lines, since data sets are published as each of them.
  *
  * @throws {ConfigError} if the file is missing, empty, too large, or of another kind.
@@ -26,7 +27,7 @@ export interface RecordFile {
 export function readRecords(path: string): RecordFile {
   const text = readText(path);
   if (firstCharacter(text) === "[") return recordsOfArray(text, path);
-  if (extname(path).toLowerCase() === ".json") {
+  if (kindOfPath(path) === ".json") {
     const single = parsed(text);
     if ("value" in single) return { records: [asFields(single.value, path, 1)], lineOf: () => 1 };
   }
@@ -74,8 +75,13 @@ export function isFields(value: unknown): value is Fields {
 /** V8's strings end near 2^29 characters. */
 const MAX_BYTES = 2 ** 29 - 2 ** 10;
 
+/** The ending that tells what the text is, without that of the compression. */
+function kindOfPath(path: string): string {
+  return extname(path.replace(/\.gz$/i, "")).toLowerCase();
+}
+
 function readText(path: string): string {
-  if (![".jsonl", ".json"].includes(extname(path).toLowerCase())) {
+  if (![".jsonl", ".json"].includes(kindOfPath(path))) {
     throw new ConfigError(`${path}: not a .jsonl or .json file`, {
       mend: "Convert it to JSON Lines: one JSON object per line.",
     });
@@ -94,9 +100,10 @@ function readText(path: string): string {
       },
     );
   }
+  const bytes = readBytes(path);
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new FormatError("not UTF-8 text", { file: path, mend: "Save the file as UTF-8.", cause });
   }
@@ -104,6 +111,16 @@ function readText(path: string): string {
     throw new ConfigError(`${path}: the file is empty`, { mend: "Write at least one JSON object into it." });
   }
   return text;
+}
+
+function readBytes(path: string): Uint8Array {
+  const bytes = readFileSync(path);
+  if (!/\.gz$/i.test(path)) return bytes;
+  try {
+    return gunzipSync(bytes, { maxOutputLength: MAX_BYTES });
+  } catch (cause) {
+    throw new FormatError(`not gzip, or more than ${MAX_BYTES} bytes of it`, { file: path, cause });
+  }
 }
 
 function recordsOfLines(text: string, path: string): RecordFile {
