@@ -48,6 +48,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/sft.ts")).sftCommand,
   },
   {
+    name: "reject",
+    group: "Make a model",
+    summary: "Fine-tune on the best of many answers",
+    load: async () => (await import("./commands/reject.ts")).rejectCommand,
+  },
+  {
     name: "convert",
     group: "Use a model",
     summary: "Write a model in another format or with fewer bits",

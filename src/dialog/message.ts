@@ -35,6 +35,11 @@ export function checkDialog(dialog: Dialog, where: string): void {
   for (const [i, message] of dialog.entries()) checkContent(message, `${where}: message ${i + 1}`);
 }
 
+/** Whether a text that a model wrote can stand as a turn: neither blank nor with a tag of the chat format. */
+export function isAnswer(text: string): boolean {
+  return strip(text) !== "" && !TAG.test(text);
+}
+
 /**
  * The text without white space at its ends, by Python's `str.strip`, which Meta's reference applies.
  * It differs from `trim`: U+FEFF stays, U+001C to U+001F and U+0085 go.

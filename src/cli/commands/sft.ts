@@ -67,7 +67,7 @@ export const sftCommand = defineCommand({
   },
 });
 
-export function sftSettings(recipe: SftRecipe): Entry[] {
+export function sftSettings(recipe: Omit<SftRecipe, "model" | "data">): Entry[] {
   return [
     ["batch", `${recipe.batch_size} × ${recipe.seq_len} tokens`],
     ["epochs", String(recipe.epochs)],

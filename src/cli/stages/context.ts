@@ -15,7 +15,7 @@ export interface DeviceSettings {
 }
 
 /** The caller disposes it. */
-export function openStageBackend({ device, threads }: DeviceSettings): Backend {
+export function openStageBackend({ device, threads }: Omit<DeviceSettings, "precision">): Backend {
   return openBackend(threads === undefined ? { device } : { device, threads });
 }
 
