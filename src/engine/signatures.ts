@@ -132,6 +132,7 @@ function bindArithmetic(lib: NativeLibrary) {
     tanh: unary("tanh"),
     step: unary("step"),
     silu: unary("silu"),
+    softplus: unary("softplus"),
     siluBack: binary("silu_back"),
     swigluSplit: binary("swiglu_split"),
     sum: unary("sum"),

@@ -95,7 +95,7 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
     paths = await streamGgufSplit(out, content, conversion.maxFileBytes ?? Number.POSITIVE_INFINITY);
   } else {
     await fillDirectoryAtomically(out, async (temporary) => {
-      writeModelFiles(temporary, files.config, tokenizer, template);
+      writeModelFiles(temporary, files.config, tokenizer, template === undefined ? {} : { template });
       await streamSafetensors(join(temporary, "model.safetensors"), tensors);
     });
   }

@@ -9,18 +9,30 @@ import { writeSentencePiece } from "../formats/sentencepiece.ts";
 import { tokenizerConfigJson, writeTokenizerJson } from "../formats/tokenizer-json.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { configToHuggingFace, type LlamaConfig } from "./config.ts";
+import { scoringConfigToHuggingFace } from "./scoring-config.ts";
+import type { HeadKind } from "./weights.ts";
 
-/** @param template Jinja, as tokenizer_config.json carries it; Llama-2-Chat's when left out. */
+export interface ModelFilesOptions {
+  /** Jinja, as tokenizer_config.json carries it; Llama-2-Chat's when left out. */
+  readonly template?: string;
+  /** The next token's when left out. */
+  readonly head?: HeadKind;
+}
+
 export function writeModelFiles(
   directory: string,
   config: LlamaConfig,
   tokenizer: Tokenizer,
-  template = chatTemplate,
+  { template = chatTemplate, head = "next-token" }: ModelFilesOptions = {},
 ): void {
   const file = (name: string): string => join(directory, name);
   const ids = { bosId: tokenizer.bosId, eosId: tokenizer.eosId };
-  writeFileAtomically(file("config.json"), json(configToHuggingFace(config, ids)));
-  writeFileAtomically(file("generation_config.json"), json(generationConfig(ids)));
+  if (head === "scalar") {
+    writeFileAtomically(file("config.json"), json(scoringConfigToHuggingFace(config, tokenizer)));
+  } else {
+    writeFileAtomically(file("config.json"), json(configToHuggingFace(config, ids)));
+    writeFileAtomically(file("generation_config.json"), json(generationConfig(ids)));
+  }
   writeFileAtomically(file("tokenizer.model"), writeSentencePiece(tokenizer.model));
   writeFileAtomically(file("tokenizer.json"), writeTokenizerJson(tokenizer.model));
   writeFileAtomically(file("tokenizer_config.json"), json(tokenizerConfigJson(tokenizer, template)));

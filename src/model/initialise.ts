@@ -14,10 +14,8 @@ export function initialise(weights: LlamaWeights, next: () => number, std = 0.02
   }
 }
 
-// --- internal ---
-
-/** Box and Muller 1958. */
-function normal(count: number, std: number, next: () => number): Float32Array {
+/** N(0, std²) (Box and Muller 1958). */
+export function normal(count: number, std: number, next: () => number): Float32Array {
   const values = new Float32Array(count);
   for (let i = 0; i < count; i += 2) {
     const radius = std * Math.sqrt(-2 * Math.log(1 - next()));

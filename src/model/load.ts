@@ -21,11 +21,12 @@ import { openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
 import { sameShape, shapeText } from "../tensor/shape.ts";
 import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } from "./config.ts";
 import { configFromMeta } from "./meta-params.ts";
+import { headOfHuggingFace } from "./scoring-config.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
 import { fromHalfSplit } from "./rotary-layout.ts";
 import { Sources } from "./sources.ts";
 import { readRowsAsF32, wholeWeight, type StoredWeight } from "./stored-weight.ts";
-import { createWeights, ownedWeights, weightShapes, type OwnedWeights } from "./weights.ts";
+import { createWeights, ownedWeights, weightShapes, type HeadKind, type OwnedWeights } from "./weights.ts";
 
 export type ModelFormat = "huggingface" | "meta" | "gguf" | "llama2c";
 
@@ -34,6 +35,7 @@ export interface ModelFiles {
   readonly format: ModelFormat;
   readonly path: string;
   readonly config: LlamaConfig;
+  readonly head: HeadKind;
   /** By Meta's names. */
   readonly tensors: ReadonlyMap<string, StoredWeight>;
 }
@@ -41,13 +43,15 @@ export interface ModelFiles {
 /**
  * Reads the heads of a model's files.
  *
- * @throws {ConfigError} when nothing is there or a tensor is missing. @throws {FormatError} for bytes that are not a model.
+ * @throws {ConfigError} when nothing is there or a tensor is missing. @throws {FormatError} for bytes that are not a
+ *         model, or a model with another head than is asked for.
  */
-export function readModelFiles(path: string): ModelFiles {
+export function readModelFiles(path: string, head: HeadKind = "next-token"): ModelFiles {
   const format = modelFormat(path);
-  const { config, tensors } = readers[format](path);
+  const { config, tensors, head: found = "next-token" } = readers[format](path);
+  if (found !== head) throw otherHead(path, found);
   const byMeta = new Map<string, StoredWeight>();
-  for (const [name, shape] of Object.entries(weightShapes(config))) {
+  for (const [name, shape] of Object.entries(weightShapes(config, head))) {
     const stored = storedName(format, name);
     const info = tensors.get(stored);
     if (info === undefined) throw new FormatError(`the tensor ${stored} is missing`, { file: path });
@@ -64,7 +68,7 @@ export function readModelFiles(path: string): ModelFiles {
     }
     byMeta.set(name, info);
   }
-  return { format, path, config, tensors: byMeta };
+  return { format, path, config, head, tensors: byMeta };
 }
 
 export interface OpenOptions {
@@ -87,15 +91,25 @@ export function openWeights(
   return ownedWeights(files.config, openFileStorage("weights", backend, specs));
 }
 
-/** Weights for training, in f32; the caller disposes them. */
-export function loadMasterWeights(backend: Backend, files: ModelFiles): OwnedWeights {
-  const weights = createWeights(backend, files.config);
+/**
+ * Weights for training, in f32; the caller disposes them.
+ *
+ * @param head where it is not the files' own, the model's head is left out and the other is zero.
+ */
+export function loadMasterWeights(
+  backend: Backend,
+  files: ModelFiles,
+  head: HeadKind = files.head,
+): OwnedWeights {
+  const weights = createWeights(backend, files.config, head);
   using sources = new Sources();
   try {
     for (const [name, info] of files.tensors) {
+      const weight = weights.byName[name];
+      if (weight === undefined) continue;
       const values = readRowsAsF32(info, 0, info.shape[0]!, (file) => sources.open(file));
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      weights.byName[name]!.writeBytes(inMetaOrder(files, name, bytes, 4));
+      weight.writeBytes(inMetaOrder(files, name, bytes, 4));
     }
     return weights;
   } catch (error) {
@@ -133,6 +147,8 @@ function modelFormat(path: string): ModelFormat {
 
 interface ReadFiles {
   readonly config: LlamaConfig;
+  /** The next token's when left out. */
+  readonly head?: HeadKind;
   /** By the format's own names. */
   readonly tensors: ReadonlyMap<string, StoredWeight>;
 }
@@ -140,8 +156,10 @@ interface ReadFiles {
 const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
   huggingface(path) {
     const file = join(path, "config.json");
+    const json = readJsonFile(file);
     return {
-      config: configFromHuggingFace(readJsonFile(file), file),
+      config: configFromHuggingFace(json, file),
+      head: headOfHuggingFace(json, file),
       tensors: wholeWeights(
         hasOnlyTorchWeights(path) ? readTorchDirectory(path) : readSafetensorsDirectory(path).tensors,
       ),
@@ -179,6 +197,18 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
     };
   },
 };
+
+function otherHead(path: string, found: HeadKind): FormatError {
+  return found === "scalar"
+    ? new FormatError("the model scores answers (it is a LlamaForSequenceClassification) and writes none", {
+        file: path,
+        mend: "Give a chat model here; `cria reward score` takes this one.",
+      })
+    : new FormatError("the model has no head that scores: it predicts the next token", {
+        file: path,
+        mend: "Give a reward model, as `cria reward` makes them of a chat model.",
+      });
+}
 
 function wholeWeights(tensors: ReadonlyMap<string, TensorInfo>): Map<string, StoredWeight> {
   return new Map([...tensors].map(([name, info]) => [name, wholeWeight(info)]));

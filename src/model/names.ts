@@ -14,6 +14,7 @@ const names: Readonly<Record<string, readonly [huggingFace: string, gguf: string
   "layers.N.feed_forward.w3.weight": ["model.layers.N.mlp.up_proj.weight", "blk.N.ffn_up.weight"],
   "norm.weight": ["model.norm.weight", "output_norm.weight"],
   "output.weight": ["lm_head.weight", "output.weight"],
+  "score.weight": ["score.weight", "cls.output.weight"],
 };
 
 export function huggingFaceName(metaName: string): string {

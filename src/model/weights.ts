@@ -36,7 +36,7 @@ export interface LlamaWeights {
   readonly layers: readonly LayerWeights[];
   /** `[dim]` */
   readonly norm: Tensor;
-  /** `[vocab, dim]`; the embedding itself when the two are tied. */
+  /** `[vocab, dim]`, the embedding itself when the two are tied; of a model that scores, `[1, dim]`. */
   readonly head: Tensor;
   /** All of them under Meta's names. */
   readonly byName: Readonly<Record<string, Tensor>>;
@@ -47,8 +47,18 @@ export interface OwnedWeights extends LlamaWeights, Disposable {
   readonly bytes: number;
 }
 
+/** What a model's last product gives for each token: a logit for every next token, or one number. */
+export type HeadKind = "next-token" | "scalar";
+
+/** The scalar head's name. `[1, dim]` */
+export const scalarHead = "score.weight";
+
+export function headKind({ byName }: Pick<LlamaWeights, "byName">): HeadKind {
+  return byName[scalarHead] === undefined ? "next-token" : "scalar";
+}
+
 /** Shape of every weight, by Meta's name, in the order of computation. */
-export function weightShapes(config: LlamaConfig): Record<string, Shape> {
+export function weightShapes(config: LlamaConfig, head: HeadKind = "next-token"): Record<string, Shape> {
   const { dim, nLayers, nHeads, nKvHeads, headDim, hiddenDim, vocabSize, isTied } = config;
   const shapes: Record<string, Shape> = { "tok_embeddings.weight": [vocabSize, dim] };
   for (let i = 0; i < nLayers; i += 1) {
@@ -64,7 +74,8 @@ export function weightShapes(config: LlamaConfig): Record<string, Shape> {
     shapes[`${layer}.feed_forward.w3.weight`] = [hiddenDim, dim];
   }
   shapes["norm.weight"] = [dim];
-  if (!isTied) shapes["output.weight"] = [vocabSize, dim];
+  if (head === "scalar") shapes[scalarHead] = [1, dim];
+  else if (!isTied) shapes["output.weight"] = [vocabSize, dim];
   return shapes;
 }
 
@@ -87,14 +98,18 @@ function weightsOf(config: LlamaConfig, byName: Readonly<Record<string, Tensor>>
       w3: named(`layers.${i}.feed_forward.w3.weight`),
     })),
     norm: named("norm.weight"),
-    head: named(config.isTied ? "tok_embeddings.weight" : "output.weight"),
+    head: byName[scalarHead] ?? named(config.isTied ? "tok_embeddings.weight" : "output.weight"),
   };
 }
 
 /** Takes memory for f32 weights that are trained, all zero. */
-export function createWeights(backend: Backend, config: LlamaConfig): OwnedWeights {
+export function createWeights(
+  backend: Backend,
+  config: LlamaConfig,
+  head: HeadKind = "next-token",
+): OwnedWeights {
   const specs: Record<string, TensorSpec> = {};
-  for (const [name, shape] of Object.entries(weightShapes(config)))
+  for (const [name, shape] of Object.entries(weightShapes(config, head)))
     specs[name] = { shape, requiresGrad: true };
   return ownedWeights(config, createStorage("weights", backend, specs));
 }

@@ -228,6 +228,19 @@ export function slice(g: Graph, x: Tensor, from: number, count: number): Tensor 
   return g.node(y, shape, { dtype: x.dtype, limit: x.limit });
 }
 
+/** The kernels check neither: a mismatch would read past the end. */
+export function requireSame(op: string, a: Tensor, b: Tensor): void {
+  if (!sameShape(a.shape, b.shape)) throw shapeError(op, a.shape, b.shape, "the shapes differ");
+  requireF32(op, a, b);
+}
+
+export function requireF32(op: string, ...tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) {
+    if (tensor.dtype !== "f32")
+      throw new ConfigError(`${op}: ${shapeText(tensor.shape)} is ${tensor.dtype}, not f32`);
+  }
+}
+
 // --- internal ---
 
 function ggml(g: Graph): Graph["backend"]["library"]["ggml"] {
@@ -260,17 +273,4 @@ function repeat(g: Graph, x: Tensor, like: Tensor): Tensor {
 function refuseQuantised(op: string, x: Tensor): void {
   if (!isQuantised(x.dtype)) return;
   throw new ConfigError(`${op}: ${shapeText(x.shape)} is ${x.dtype}, which is stored in blocks`);
-}
-
-/** The kernels check neither: a mismatch would read past the end. */
-function requireSame(op: string, a: Tensor, b: Tensor): void {
-  if (!sameShape(a.shape, b.shape)) throw shapeError(op, a.shape, b.shape, "the shapes differ");
-  requireF32(op, a, b);
-}
-
-function requireF32(op: string, ...tensors: readonly Tensor[]): void {
-  for (const tensor of tensors) {
-    if (tensor.dtype !== "f32")
-      throw new ConfigError(`${op}: ${shapeText(tensor.shape)} is ${tensor.dtype}, not f32`);
-  }
 }

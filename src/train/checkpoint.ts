@@ -26,7 +26,7 @@ import { readTensorAsF32, type TensorToWrite } from "../formats/tensor-info.ts";
 import { writeModelFiles } from "../model/directory.ts";
 import { loadMasterWeights, readModelFiles } from "../model/load.ts";
 import { writeHuggingFaceWeights } from "../model/save.ts";
-import type { LlamaWeights, OwnedWeights } from "../model/weights.ts";
+import { headKind, type HeadKind, type LlamaWeights, type OwnedWeights } from "../model/weights.ts";
 import type { AdamWState } from "../tensor/adamw.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { sameShape, shapeText } from "../tensor/shape.ts";
@@ -48,7 +48,7 @@ export function saveCheckpoint(directory: string, checkpoint: Checkpoint): void 
   const { weights, tokenizer, optimizer, run } = checkpoint;
   writeDirectoryAtomically(directory, (temporary) => {
     const file = (name: string): string => join(temporary, name);
-    writeModelFiles(temporary, weights.config, tokenizer);
+    writeModelFiles(temporary, weights.config, tokenizer, { head: headKind(weights) });
     writeHuggingFaceWeights(file("model.safetensors"), weights);
     if (optimizer !== undefined)
       writeSafetensors(file("training-state.safetensors"), momentTensors(optimizer));
@@ -57,8 +57,8 @@ export function saveCheckpoint(directory: string, checkpoint: Checkpoint): void 
 }
 
 /** Weights of a checkpoint in f32, to train on; the caller disposes them. */
-export function loadCheckpointWeights(backend: Backend, directory: string): OwnedWeights {
-  return loadMasterWeights(backend, readModelFiles(directory));
+export function loadCheckpointWeights(backend: Backend, directory: string, head?: HeadKind): OwnedWeights {
+  return loadMasterWeights(backend, readModelFiles(directory, head));
 }
 
 /** Puts AdamW's moments back. @throws {FormatError} when the checkpoint has none for a weight, or of another shape. */

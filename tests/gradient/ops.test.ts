@@ -23,6 +23,7 @@ import {
   sum,
   swiglu,
 } from "../../src/tensor/ops.ts";
+import { softplus, sub } from "../../src/tensor/pointwise.ts";
 import { rope } from "../../src/tensor/rope.ts";
 import { createStorage } from "../../src/tensor/storage.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
@@ -40,6 +41,8 @@ const built: Readonly<Record<string, Build>> = {
   matmul: (g, [x, w]) => matmul(g, x!, w!),
   add: (g, [a, b]) => add(g, a!, b!),
   mul: (g, [a, b]) => mul(g, a!, b!),
+  sub: (g, [a, b]) => sub(g, a!, b!),
+  softplus: (g, [x]) => softplus(g, x!),
   silu: (g, [x]) => silu(g, x!),
   swiglu: (g, [gate, up]) => swiglu(g, gate!, up!),
   rmsNorm: (g, [x, gain]) => mulGain(g, rmsNorm(g, x!, settings.rmsNorm.eps), gain!),
@@ -199,4 +202,14 @@ test("permute and reshape send gradients back where they came from", async () =>
       }
     }
   }
+});
+
+test("softplus and its gradient stay finite where eˣ does not, and 0 where it vanishes", async () => {
+  const x = Float64Array.of(-1e4, -100, 0, 21, 100, 1e4);
+  const op: Pick<Op, "shapes"> = { shapes: [[6]] };
+  const { y, gradients } = await run(op, (g, [a]) => softplus(g, a!), [x], new Float64Array(6).fill(1));
+  expect([...y]).toEqual([0, 0, Math.fround(Math.LN2), 21, 100, 1e4]);
+  expect(gradients[0]![2]).toBe(0.5);
+  expect([...gradients[0]!].slice(0, 2).every((slope) => slope >= 0 && slope < 1e-30)).toBe(true);
+  expect([...gradients[0]!].slice(3)).toEqual([1, 1, 1]);
 });

@@ -49,6 +49,15 @@ export function mul(a: Float64Array, b: Float64Array): Float64Array {
   return a.map((x, i) => x * b[i]!);
 }
 
+/** log(1 + eˣ), by the larger of the two so that nothing overflows. */
+export function softplus(x: Float64Array): Float64Array {
+  return x.map((value) => Math.max(value, 0) + Math.log1p(Math.exp(-Math.abs(value))));
+}
+
+export function softplusBackward(x: Float64Array, dy: Float64Array): Float64Array {
+  return x.map((value, i) => dy[i]! * sigmoid(value));
+}
+
 /** SiLU(x) = x σ(x) (Elfwing et al. 2018). */
 export function silu(x: Float64Array): Float64Array {
   return x.map((value) => value * sigmoid(value));

@@ -63,6 +63,23 @@ export const ops: readonly Op[] = [
     backward: ([a, b], dy) => [equations.mul(dy, b!), equations.mul(dy, a!)],
   },
   {
+    name: "sub",
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+    outputShape: [3, 4],
+    forward: ([a, b]) => a!.map((value, i) => value - b![i]!),
+    backward: (_, dy) => [dy, scaled(dy, Float64Array.of(-1))],
+  },
+  {
+    name: "softplus",
+    shapes: [[3, 4]],
+    outputShape: [3, 4],
+    forward: ([x]) => equations.softplus(x!),
+    backward: ([x], dy) => [equations.softplusBackward(x!, dy)],
+  },
+  {
     name: "silu",
     shapes: [[3, 4]],
     outputShape: [3, 4],

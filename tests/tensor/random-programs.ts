@@ -16,6 +16,7 @@ import { Graph } from "../../src/tensor/graph.ts";
 import { createTargets, crossEntropy, writeTargets } from "../../src/tensor/loss.ts";
 import { matmul, operand, transposed } from "../../src/tensor/matmul.ts";
 import * as ops from "../../src/tensor/ops.ts";
+import { softplus, sub } from "../../src/tensor/pointwise.ts";
 import { rope } from "../../src/tensor/rope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
@@ -61,6 +62,8 @@ const table = {
   sum: (g, [x]) => ops.sum(g, x!),
   sumOfSquares: (g, [x]) => ops.sumOfSquares(g, x!),
   rmsNorm: (g, [x], [n]) => ops.rmsNorm(g, x!, n!),
+  sub: (g, [a, b]) => sub(g, a!, b!),
+  softplus: (g, [x]) => softplus(g, x!),
   silu: (g, [x]) => ops.silu(g, x!),
   swiglu: (g, [a, b]) => ops.swiglu(g, a!, b!),
   softmax: (g, [x, mask], [n]) => ops.softmax(g, x!, mask!, n!),
