@@ -48,6 +48,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/sft.ts")).sftCommand,
   },
   {
+    name: "preferences import",
+    group: "Make a model",
+    summary: "Check and split published preference data",
+    load: async () => (await import("./commands/preferences.ts")).preferencesImport,
+  },
+  {
     name: "reject",
     group: "Make a model",
     summary: "Fine-tune on the best of many answers",
@@ -100,6 +106,12 @@ export const commandRows: readonly CommandRow[] = [
     group: "Look inside",
     summary: "Measure what fewer bits a weight cost, type by type",
     load: async () => (await import("./commands/quantisation.ts")).evaluateQuantisation,
+  },
+  {
+    name: "preferences stats",
+    group: "Look inside",
+    summary: "Count preferences: lengths, strengths, safety, judges",
+    load: async () => (await import("./commands/preferences.ts")).preferencesStats,
   },
   {
     name: "doctor",
