@@ -7,6 +7,7 @@ import { causalAttention, causalMask } from "../../src/model/attention.ts";
 import { backward } from "../../src/tensor/backward.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { Graph, type Precision } from "../../src/tensor/graph.ts";
+import { tokenLogprobs } from "../../src/tensor/logprobs.ts";
 import { createTargets, crossEntropy, writeTargets } from "../../src/tensor/loss.ts";
 import { matmul } from "../../src/tensor/matmul.ts";
 import {
@@ -23,9 +24,10 @@ import {
   sum,
   swiglu,
 } from "../../src/tensor/ops.ts";
-import { softplus, sub } from "../../src/tensor/pointwise.ts";
+import { clamp, exp, maximum, minimum, softplus, sub } from "../../src/tensor/pointwise.ts";
 import { rope } from "../../src/tensor/rope.ts";
 import { createStorage } from "../../src/tensor/storage.ts";
+import { createTargetTokens, writeTargetTokens } from "../../src/tensor/targets.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { ops, settings, type Op } from "../oracle/ops.ts";
 import { normals, randomArray } from "../oracle/random.ts";
@@ -43,6 +45,10 @@ const built: Readonly<Record<string, Build>> = {
   mul: (g, [a, b]) => mul(g, a!, b!),
   sub: (g, [a, b]) => sub(g, a!, b!),
   softplus: (g, [x]) => softplus(g, x!),
+  exp: (g, [x]) => exp(g, x!),
+  clamp: (g, [x]) => clamp(g, x!, settings.clamp.low, settings.clamp.high),
+  minimum: (g, [a, b]) => minimum(g, a!, b!),
+  maximum: (g, [a, b]) => maximum(g, a!, b!),
   silu: (g, [x]) => silu(g, x!),
   swiglu: (g, [gate, up]) => swiglu(g, gate!, up!),
   rmsNorm: (g, [x, gain]) => mulGain(g, rmsNorm(g, x!, settings.rmsNorm.eps), gain!),
@@ -73,6 +79,11 @@ const built: Readonly<Record<string, Build>> = {
       );
     });
     return crossEntropy(g, { x: logits!, head: g.constant(identity, [5, 5]), targets });
+  },
+  tokenLogprobs: (g, [x, head]) => {
+    const targets = createTargetTokens(g, 4, 5);
+    uploads.push(() => writeTargetTokens(targets, Int32Array.from(settings.crossEntropy.targets)));
+    return tokenLogprobs(g, { x: x!, head: head!, targets });
   },
   sum: (g, [x]) => sum(g, x!),
 };
@@ -185,6 +196,69 @@ test("the loss is the same in chunks of rows as at once", async () => {
   }
   for (const [i, whole] of results[0]!.entries())
     expect(maxRelativeError(results[1]![i]!, whole)).toBeLessThan(tolerance);
+});
+
+test("log-probabilities are the same in chunks of rows as at once", async () => {
+  using backend = openBackend({ threads: 2 });
+  using storage = createStorage("head", backend, {
+    head: { shape: [40, 8], requiresGrad: true },
+    x: { shape: [70, 8], requiresGrad: true },
+  });
+  const next = normals(5);
+  storage.tensors.head.write(Float32Array.from(randomArray(320, next)));
+  storage.tensors.x.write(Float32Array.from(randomArray(560, next)));
+  const dy = Float32Array.from(randomArray(70, next));
+  const results: Float32Array[][] = [];
+  for (const chunkRows of [70, 32]) {
+    using g = new Graph("chunks", backend);
+    const targets = { ...createTargetTokens(g, 70, 40), chunkRows };
+    const logprobs = tokenLogprobs(g, { ...storage.tensors, targets });
+    const outputs: Tensor[] = [g.output(logprobs)];
+    backward(g, sum(g, mul(g, logprobs, g.constant(dy, [70]))), (_, gradient) =>
+      outputs.push(g.output(gradient)),
+    );
+    g.allocate();
+    writeTargetTokens(
+      targets,
+      Int32Array.from({ length: 70 }, (_, i) => (i * 7) % 40),
+    );
+    await g.compute();
+    results.push(outputs.map((output) => output.readF32()));
+  }
+  expect(results[0]).toHaveLength(3);
+  for (const [i, whole] of results[0]!.entries())
+    expect(maxRelativeError(results[1]![i]!, whole)).toBeLessThan(tolerance);
+});
+
+describe("of two that are equal", () => {
+  const both: Pick<Op, "shapes"> = { shapes: [[3], [3]] };
+  const [a, b, dy] = [Float64Array.of(1, 2, 3), Float64Array.of(1, 1, 4), Float64Array.of(5, 6, 7)];
+  test.each([
+    ["minimum", minimum, [5, 0, 7], [0, 6, 0]],
+    ["maximum", maximum, [5, 6, 0], [0, 0, 7]],
+  ] as const)("%s gives the gradient to the first, once", async (_, op, left, right) => {
+    const { gradients } = await run(both, (g, [x, y]) => op(g, x!, y!), [a, b], dy);
+    expect(gradients).toEqual([Float32Array.from(left), Float32Array.from(right)]);
+  });
+});
+
+test("a clamp without bounds changes nothing and stops no gradient; at a bound the gradient goes through", async () => {
+  const one: Pick<Op, "shapes"> = { shapes: [[3]] };
+  const [x, dy] = [Float64Array.of(-2, 0.5, 4), Float64Array.of(1, 2, 3)];
+  const free = await run(one, (g, [a]) => clamp(g, a!, -Infinity, Infinity), [x], dy);
+  expect(free).toEqual({ y: Float32Array.from(x), gradients: [Float32Array.from(dy)] });
+  const bound = await run(one, (g, [a]) => clamp(g, a!, -2, 0.5), [x], dy);
+  expect(bound).toEqual({ y: Float32Array.of(-2, 0.5, 0.5), gradients: [Float32Array.of(1, 2, 0)] });
+});
+
+test.each([
+  ["minimum", minimum],
+  ["maximum", maximum],
+] as const)("%s lets NaN through, on either side", async (_, op) => {
+  const both: Pick<Op, "shapes"> = { shapes: [[2], [2]] };
+  const [a, b] = [Float64Array.of(NaN, 1), Float64Array.of(1, NaN)];
+  const { y } = await run(both, (g, [x, z]) => op(g, x!, z!), [a, b], Float64Array.of(1, 1));
+  expect([...y]).toEqual([NaN, NaN]);
 });
 
 test("permute and reshape send gradients back where they came from", async () => {

@@ -228,6 +228,15 @@ export function crossEntropyBackward(logits: Float64Array, { targets, weights }:
   });
 }
 
+/** dlogitsᵢ of Σᵢ dyᵢ · log softmax(logitsᵢ)[targetᵢ], with dy for the weights. */
+export function logprobsBackward(
+  logits: Float64Array,
+  targets: ArrayLike<number>,
+  dy: Float64Array,
+): Float64Array {
+  return crossEntropyBackward(logits, { targets, weights: dy }).map((value) => -value);
+}
+
 export function sum(x: Float64Array): number {
   return x.reduce((a, b) => a + b, 0);
 }

@@ -28,6 +28,8 @@ export const settings = {
   embedding: { indices: [4, 0, 4, 1] },
   /** One row that does not count. */
   crossEntropy: { targets: [2, 0, 4, 2], weights: [1, 0, 0.5, 2] },
+  /** Normal numbers lie on both sides of each. */
+  clamp: { low: -0.5, high: 0.25 },
   attention: { nHeads: 4, nKvHeads: 2, headDim: 4 },
 } as const;
 
@@ -78,6 +80,40 @@ export const ops: readonly Op[] = [
     outputShape: [3, 4],
     forward: ([x]) => equations.softplus(x!),
     backward: ([x], dy) => [equations.softplusBackward(x!, dy)],
+  },
+  {
+    name: "exp",
+    shapes: [[3, 4]],
+    outputShape: [3, 4],
+    forward: ([x]) => x!.map((value) => Math.exp(value)),
+    backward: ([x], dy) => [dy.map((value, i) => value * Math.exp(x![i]!))],
+  },
+  {
+    name: "clamp",
+    shapes: [[3, 4]],
+    outputShape: [3, 4],
+    forward: ([x]) => x!.map((value) => Math.min(Math.max(value, settings.clamp.low), settings.clamp.high)),
+    backward: ([x], dy) => [where(dy, (i) => x![i]! > settings.clamp.low && x![i]! < settings.clamp.high)],
+  },
+  {
+    name: "minimum",
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+    outputShape: [3, 4],
+    forward: ([a, b]) => a!.map((value, i) => Math.min(value, b![i]!)),
+    backward: ([a, b], dy) => [where(dy, (i) => a![i]! < b![i]!), where(dy, (i) => a![i]! > b![i]!)],
+  },
+  {
+    name: "maximum",
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+    outputShape: [3, 4],
+    forward: ([a, b]) => a!.map((value, i) => Math.max(value, b![i]!)),
+    backward: ([a, b], dy) => [where(dy, (i) => a![i]! > b![i]!), where(dy, (i) => a![i]! < b![i]!)],
   },
   {
     name: "silu",
@@ -146,6 +182,23 @@ export const ops: readonly Op[] = [
     backward: ([logits], dy) => [scaled(equations.crossEntropyBackward(logits!, settings.crossEntropy), dy)],
   },
   {
+    name: "tokenLogprobs",
+    shapes: [
+      [4, 3],
+      [5, 3],
+    ],
+    outputShape: [4],
+    forward: ([x, head]) =>
+      equations
+        .negativeLogLikelihood(equations.matmul(x!, head!, 3), settings.crossEntropy.targets)
+        .map((value) => -value),
+    backward: ([x, head], dy) => {
+      const logits = equations.matmul(x!, head!, 3);
+      const dLogits = equations.logprobsBackward(logits, settings.crossEntropy.targets, dy);
+      return equations.matmulBackward(x!, head!, 3, dLogits);
+    },
+  },
+  {
     name: "sum",
     shapes: [[3, 4]],
     outputShape: [1],
@@ -162,6 +215,11 @@ function maskedSoftmax(x: Float64Array): Float64Array {
 
 function attentionInputs([q, k, v]: readonly Float64Array[]): AttentionInputs {
   return { q: q!, k: k!, v: v! };
+}
+
+/** dy where the condition holds, else 0. */
+function where(dy: Float64Array, isOn: (i: number) => boolean): Float64Array {
+  return dy.map((value, i) => (isOn(i) ? value : 0));
 }
 
 function scaled(x: Float64Array, factor: Float64Array): Float64Array {

@@ -38,9 +38,13 @@ test("random ops on random arguments never end the process", async () => {
     "addInto",
     "backward",
     "cachedAttention",
+    "clamp",
     "crossEntropy",
+    "exp",
     "flatten",
     "matmul",
+    "maximum",
+    "minimum",
     "mul",
     "mulGain",
     "mulScalar",
@@ -62,6 +66,7 @@ test("random ops on random arguments never end the process", async () => {
     "sum",
     "sumOfSquares",
     "swiglu",
+    "tokenLogprobs",
     "transposed",
   ]);
 });

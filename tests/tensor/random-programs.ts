@@ -13,11 +13,13 @@ import { backward } from "../../src/tensor/backward.ts";
 import { dtypes, type DType, type Elements } from "../../src/tensor/dtype.ts";
 import { cachedAttention } from "../../src/tensor/flash-attention.ts";
 import { Graph } from "../../src/tensor/graph.ts";
+import { tokenLogprobs } from "../../src/tensor/logprobs.ts";
 import { createTargets, crossEntropy, writeTargets } from "../../src/tensor/loss.ts";
 import { matmul, operand, transposed } from "../../src/tensor/matmul.ts";
 import * as ops from "../../src/tensor/ops.ts";
-import { softplus, sub } from "../../src/tensor/pointwise.ts";
+import { clamp, exp, maximum, minimum, softplus, sub } from "../../src/tensor/pointwise.ts";
 import { rope } from "../../src/tensor/rope.ts";
+import { createTargetTokens, writeTargetTokens } from "../../src/tensor/targets.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
 interface Input {
@@ -56,13 +58,17 @@ const table = {
   add: (g, [a, b]) => ops.add(g, a!, b!),
   addInto: (g, [a, b]) => ops.addInto(g, a!, b!),
   mul: (g, [a, b]) => ops.mul(g, a!, b!),
+  sub: (g, [a, b]) => sub(g, a!, b!),
+  exp: (g, [x]) => exp(g, x!),
+  clamp: (g, [x], [low, high]) => clamp(g, x!, low!, high!),
+  minimum: (g, [a, b]) => minimum(g, a!, b!),
+  maximum: (g, [a, b]) => maximum(g, a!, b!),
   mulGain: (g, [x, gain]) => ops.mulGain(g, x!, gain!),
   mulScalar: (g, [x, factor]) => ops.mulScalar(g, x!, factor!),
   scale: (g, [x], [n]) => ops.scale(g, x!, n!),
   sum: (g, [x]) => ops.sum(g, x!),
   sumOfSquares: (g, [x]) => ops.sumOfSquares(g, x!),
   rmsNorm: (g, [x], [n]) => ops.rmsNorm(g, x!, n!),
-  sub: (g, [a, b]) => sub(g, a!, b!),
   softplus: (g, [x]) => softplus(g, x!),
   silu: (g, [x]) => ops.silu(g, x!),
   swiglu: (g, [a, b]) => ops.swiglu(g, a!, b!),
@@ -85,6 +91,11 @@ const table = {
       writeTargets(targets, tokens, new Float32Array(tokens.length).fill(1));
     });
     return crossEntropy(g, { x: x!, head: head!, targets });
+  },
+  tokenLogprobs: (g, [x, head], [n]) => {
+    const targets = createTargetTokens(g, x!.shape[0]!, head!.shape[0]!);
+    uploads.push(() => writeTargetTokens(targets, new Int32Array(x!.shape[0]!).fill(n!)));
+    return tokenLogprobs(g, { x: x!, head: head!, targets });
   },
   backward: (g, [x]) => {
     const loss = ops.sum(g, x!);
@@ -158,6 +169,7 @@ const fitting: readonly (readonly [op: Step["op"], operands: readonly Input[]])[
   ],
   ["crossEntropy", [of([3, 8]), of([7, 8])]],
   ["crossEntropy", [of([33, 32]), of([5, 32], "f16")]],
+  ["tokenLogprobs", [of([33, 32]), of([5, 32])]],
 ];
 
 /** One thing about one of them is changed, mostly so that it no longer fits. */

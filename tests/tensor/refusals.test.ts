@@ -5,7 +5,9 @@ import { openBackend } from "../../src/tensor/backend.ts";
 import { createAdamW, createAdamWState } from "../../src/tensor/adamw.ts";
 import { backward } from "../../src/tensor/backward.ts";
 import { cachedAttention, type CachedAttentionInputs } from "../../src/tensor/flash-attention.ts";
+import { clamp, exp, maximum, minimum, sub } from "../../src/tensor/pointwise.ts";
 import { Graph } from "../../src/tensor/graph.ts";
+import { tokenLogprobs } from "../../src/tensor/logprobs.ts";
 import { createTargets, crossEntropy, writeTargets } from "../../src/tensor/loss.ts";
 import { matmul, transposed } from "../../src/tensor/matmul.ts";
 import {
@@ -29,6 +31,7 @@ import {
 } from "../../src/tensor/ops.ts";
 import { rope } from "../../src/tensor/rope.ts";
 import { createStorage } from "../../src/tensor/storage.ts";
+import { createTargetTokens } from "../../src/tensor/targets.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
 type Refusal = (g: Graph, input: (shape: readonly number[]) => Tensor) => unknown;
@@ -57,6 +60,20 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   ],
   ["matmul: [64] x [32, 64]: both need at least two dims", (g, x) => matmul(g, x([64]), x([32, 64]))],
   ["add: [2, 3] x [3, 2]: the shapes differ", (g, x) => add(g, x([2, 3]), x([3, 2]))],
+  ["sub: [2, 3] x [3, 2]: the shapes differ", (g, x) => sub(g, x([2, 3]), x([3, 2]))],
+  ["minimum: [2] x [3]: the shapes differ", (g, x) => minimum(g, x([2]), x([3]))],
+  ["maximum: [2] x [3]: the shapes differ", (g, x) => maximum(g, x([2]), x([3]))],
+  ["exp: [2] is f16, not f32", (g) => exp(g, half(g, [2]))],
+  ["clamp: 1 to 0 is not a range", (g, x) => clamp(g, x([2]), 1, 0)],
+  ["clamp: NaN to 0 is not a range", (g, x) => clamp(g, x([2]), Number.NaN, 0)],
+  [
+    "tokenLogprobs: [3, 8] x [7, 6]: wants [tokens, dim] and [vocab, dim]",
+    (g, x) => tokenLogprobs(g, { x: x([3, 8]), head: x([7, 6]), targets: createTargetTokens(g, 3, 7) }),
+  ],
+  [
+    "tokenLogprobs: [3, 8] x [7, 8]: the targets were made for other sizes",
+    (g, x) => tokenLogprobs(g, { x: x([3, 8]), head: x([7, 8]), targets: createTargetTokens(g, 4, 7) }),
+  ],
   ["swiglu: [4] x [5]: the shapes differ", (g, x) => swiglu(g, x([4]), x([5]))],
   ["add: [4] is i32, not f32", (g, x) => add(g, x([4]), i32(g, 4, 9))],
   [
