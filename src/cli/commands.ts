@@ -60,6 +60,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/reject.ts")).rejectCommand,
   },
   {
+    name: "rlhf",
+    group: "Make a model",
+    summary: "Improve a chat model version by version, by preferences",
+    load: async () => (await import("./commands/rlhf.ts")).rlhfCommand,
+  },
+  {
     name: "convert",
     group: "Use a model",
     summary: "Write a model in another format or with fewer bits",

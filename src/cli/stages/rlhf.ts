@@ -1,0 +1,219 @@
+/** The driver's stages, wired to the commands' own. */
+
+import { join } from "node:path";
+import { encodeDialog } from "../../dialog/llama2-chat.ts";
+import { readPrompts } from "../../dialog/prompts.ts";
+import { ConfigError } from "../../errors/errors.ts";
+import { makeDirectory } from "../../formats/make-directory.ts";
+import { Decoder } from "../../model/decoder.ts";
+import { openWeights, readModelFiles } from "../../model/load.ts";
+import type { Opened } from "../../rejection/rejection.ts";
+import type { RewardFunction } from "../../reward/reward-function.ts";
+import { collectComparisons } from "../../rlhf/collect.ts";
+import { divergence, type Divergence } from "../../rlhf/divergence.ts";
+import { openLedger, type Step } from "../../rlhf/ledger.ts";
+import { rlhf, type Rewards, type RlhfOutcome, type RlhfStages } from "../../rlhf/rlhf.ts";
+import { measureVersion, type PolicyAnswer } from "../../rlhf/version.ts";
+import type { RunFolder } from "../../train/run-folder.ts";
+import { tokenizerOfModel } from "../../tokenizer/open.ts";
+import { programCommit } from "../commit.ts";
+import { packageFile } from "../package-file.ts";
+import { Progress } from "../progress.ts";
+import type { RlhfRecipe } from "../recipe-rlhf.ts";
+import { openAnswerSampler } from "./answers.ts";
+import { openStageBackend, type StageContext } from "./context.ts";
+import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
+import type { StagePaths } from "./pretrain.ts";
+import { rejectStage, type RejectOutcome } from "./reject.ts";
+import { openReward } from "./reward-source.ts";
+
+export interface RlhfRan extends RlhfOutcome {
+  readonly steps: readonly Step[];
+  /** By step, of those that were made in this sitting or before. */
+  readonly rejections: Readonly<Record<string, RejectOutcome>>;
+  readonly judgeName: string;
+}
+
+/**
+ * Runs the versions in a run's folder.
+ *
+ * @throws the signal's reason when it is aborted; the next call goes on.
+ */
+export async function rlhfStage(
+  recipe: Omit<RlhfRecipe, "out">,
+  folder: Pick<RunFolder, "path" | "checkpoints" | "samples">,
+  context: StageContext,
+): Promise<RlhfRan> {
+  const judge = await openJudge(recipe.judge);
+  const { stderr } = context;
+  const ledger = openLedger({
+    folder: join(folder.path, "steps"),
+    commit: programCommit(),
+    onStep: (name, state) => {
+      if (state === "begun") stderr.write(`${name}\n`);
+    },
+  });
+  const pathsOf = (name: string): StagePaths => {
+    const paths = {
+      folder: join(folder.path, name),
+      checkpoints: join(folder.checkpoints, name),
+      samples: folder.samples,
+    };
+    for (const path of Object.values(paths)) makeDirectory(path);
+    return paths;
+  };
+  const stages = createStages({ recipe, context, judge, pathsOf });
+  const options = {
+    model: recipe.model,
+    restart: recipe.restart ?? recipe.model,
+    versions: recipe.versions.map((version) => ({
+      ...version,
+      preferences: version.preferences.map((file) => packageFile(file)),
+    })),
+    poolFrom: recipe.pool_from,
+    seed: recipe.seed,
+  };
+  const outcome = await rlhf(options, stages, ledger);
+  const rejections = Object.fromEntries(
+    ledger.steps
+      .filter(({ name }) => name.endsWith("-reject"))
+      .map(({ name, result }) => [name, result as unknown as RejectOutcome]),
+  );
+  return { ...outcome, steps: ledger.steps, rejections, judgeName: judge.name };
+}
+
+// --- internal ---
+
+interface Wiring {
+  readonly recipe: Omit<RlhfRecipe, "out">;
+  readonly context: StageContext;
+  readonly judge: NamedJudge;
+  readonly pathsOf: (name: string) => StagePaths;
+}
+
+function createStages(wiring: Wiring): RlhfStages {
+  return {
+    collect: collectStage(wiring),
+    reward: unknown("reward"),
+    reject: rejectionStage(wiring),
+    ppo: unknown("ppo"),
+    gatt: unknown("gatt"),
+    evaluate: evaluateStage(wiring),
+  };
+}
+
+function unknown(stage: string): () => Promise<never> {
+  return () =>
+    Promise.reject(
+      new ConfigError(`the stage ${stage} is not there yet`, {
+        mend: `Take ${stage} out of the versions' stages.`,
+      }),
+    );
+}
+
+function collectStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["collect"] {
+  return async ({ policy, previous, seed }, name) => {
+    const { pairs, temperatures, test_fraction: testFraction, ...sampling } = recipe.collect;
+    using progress = new Progress({ label: "Collecting", total: 0, unit: "answers", stream: context.stderr });
+    return await collectComparisons(
+      {
+        prompts: readPrompts(packageFile(recipe.prompts)),
+        variants: [
+          { model: policy, temperature: temperatures[0] },
+          { model: previous, temperature: temperatures[1] },
+        ],
+        pairs,
+        testFraction,
+        seed,
+      },
+      {
+        openSampler: (model) => openAnswerSampler(model, { ...recipe, ...sampling }),
+        judge: judge.judge,
+        judgeName: judge.name,
+        folder: pathsOf(name).folder,
+        origin: sampling,
+        onProgress: (done, of) => progress.update({ done, total: of }),
+        signal: context.signal,
+      },
+    );
+  };
+}
+
+function rejectionStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["reject"] {
+  return async ({ sampler, model, rewards, beside, seed }, name) => {
+    const { sft, beside: always, ...sampling } = recipe.reject;
+    const settings = {
+      ...sampling,
+      sampler,
+      model,
+      prompts: packageFile(recipe.prompts),
+      reward: rewards,
+      beside: [...beside, ...always.map((file) => packageFile(file))],
+      sft: { ...sft, device: recipe.device, threads: recipe.threads ?? sft.threads, seed },
+      seed,
+      device: recipe.device,
+      threads: recipe.threads,
+      out: "",
+    };
+    return await rejectStage(settings, pathsOf(name), context, rewardOf(rewards, judge));
+  };
+}
+
+/** Without a reward model, the judge's own scores. */
+function rewardOf(
+  rewards: Rewards,
+  judge: NamedJudge,
+): { openReward: () => Promise<Opened<RewardFunction>>; rewardName?: string } {
+  if (rewards.helpfulness !== undefined || rewards.safety !== undefined)
+    return { openReward: () => openReward(rewards) };
+  return { openReward: () => Promise.resolve(judgeReward(judge)), rewardName: judge.name };
+}
+
+function evaluateStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["evaluate"] {
+  return async ({ policy, rewards, rivals }, name) => {
+    const { samples, temperature, ...sampling } = recipe.evaluate;
+    const hasReward = rewards.helpfulness !== undefined || rewards.safety !== undefined;
+    using progress = new Progress({ label: "Measuring", total: 0, unit: "answers", stream: context.stderr });
+    return await measureVersion(
+      {
+        policy,
+        prompts: readPrompts(packageFile(recipe.held_out)),
+        samples,
+        temperature,
+        // The same for all versions, so that they are compared on the same draws.
+        seed: recipe.seed,
+        rivals,
+      },
+      {
+        openSampler: (model) => openAnswerSampler(model, { ...recipe, ...sampling }),
+        judge: judge.judge,
+        openReward: hasReward ? () => openReward(rewards) : undefined,
+        divergence: (model, answers) => divergenceFrom(recipe, model, answers, context.signal),
+        folder: pathsOf(name).folder,
+        origin: { samples: sampling, scores: { ...rewards } },
+        onProgress: (done, of) => progress.update({ done, total: of }),
+        signal: context.signal,
+      },
+    );
+  };
+}
+
+async function divergenceFrom(
+  recipe: Omit<RlhfRecipe, "out">,
+  policy: string,
+  answers: readonly PolicyAnswer[],
+  signal: AbortSignal,
+): Promise<Divergence> {
+  if (policy === recipe.model) return { perAnswer: 0, perToken: 0 };
+  const [files, startFiles] = [readModelFiles(policy), readModelFiles(recipe.model)];
+  const tokenizer = tokenizerOfModel(policy, files.config.vocabSize);
+  const examples = answers.map(({ prompt, text }) =>
+    encodeDialog([...prompt.dialog, { role: "assistant", content: text }], tokenizer),
+  );
+  using backend = openStageBackend(recipe);
+  using weights = openWeights(backend, files, { repack: true });
+  using startWeights = openWeights(backend, startFiles, { repack: true });
+  using decoder = new Decoder(backend, weights);
+  using startDecoder = new Decoder(backend, startWeights);
+  return await divergence(decoder, startDecoder, examples, signal);
+}
