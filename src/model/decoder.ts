@@ -5,15 +5,10 @@
 
 import { ConfigError } from "../errors/errors.ts";
 import type { Backend } from "../tensor/backend.ts";
-import { cachedAttention } from "../tensor/flash-attention.ts";
-import { Graph } from "../tensor/graph.ts";
-import { createTargets, crossEntropy, writeTargets, type Targets } from "../tensor/loss.ts";
-import { matmul } from "../tensor/matmul.ts";
-import { reshape, setRows } from "../tensor/ops.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { writeTargets } from "../tensor/loss.ts";
 import { minusInfinity } from "./attention.ts";
-import { cacheStep, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
-import { finalStates, type AttentionInputs } from "./llama.ts";
+import { PassStore, windowOver, type CachedPass, type PassShape } from "./cached-pass.ts";
+import { cacheTypeFor, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
 import type { LlamaWeights } from "./weights.ts";
 
 export interface DecoderOptions {
@@ -28,10 +23,9 @@ export interface DecoderOptions {
 export class Decoder implements Disposable {
   readonly weights: LlamaWeights;
   readonly contextTokens: number;
-  readonly #backend: Backend;
   readonly #chunkTokens: number;
   readonly #cache: KvCache;
-  readonly #passes = new Map<string, DecoderPass>();
+  readonly #passes: PassStore;
   #length = 0;
 
   /** The caller disposes it, before the weights. */
@@ -42,12 +36,12 @@ export class Decoder implements Disposable {
     }
     this.weights = weights;
     this.contextTokens = contextTokens;
-    this.#backend = backend;
     this.#chunkTokens = Math.min(chunkTokens, contextTokens);
     this.#cache = createKvCache(backend, weights.config, {
       tokens: contextTokens,
       dtype: options.cacheType ?? cacheTypeFor(weights),
     });
+    this.#passes = new PassStore(backend, weights, this.#cache);
   }
 
   /** How many tokens it has read. */
@@ -57,10 +51,7 @@ export class Decoder implements Disposable {
 
   /** Memory of the cache and the graphs, in bytes. */
   get bytes(): number {
-    return [...this.#passes.values()].reduce(
-      (bytes, pass) => bytes + pass.graph.computeBytes,
-      this.#cache.bytes,
-    );
+    return this.#cache.bytes + this.#passes.bytes;
   }
 
   /** Forgets the tokens after the first `length`. */
@@ -86,7 +77,7 @@ export class Decoder implements Disposable {
         (_, i) => tokens[from + i]!,
       );
       const isLast = from + chunk.length === tokens.length;
-      const pass = await this.#run(chunk, isLast ? "last" : "none", undefined, signal);
+      const pass = await this.#run(chunk, isLast ? 1 : 0, undefined, signal);
       if (isLast) logits = pass.result!.readF32();
     }
     return logits!;
@@ -107,7 +98,7 @@ export class Decoder implements Disposable {
         { length: Math.min(this.#chunkTokens, tokens.length - from) },
         (_, i) => tokens[from + i]!,
       );
-      const pass = await this.#run(chunk, "all", undefined, signal);
+      const pass = await this.#run(chunk, chunk.length, undefined, signal);
       logits.set(pass.result!.readF32(), from * vocabSize);
     }
     return logits;
@@ -127,15 +118,14 @@ export class Decoder implements Disposable {
     let nats = 0;
     for (let from = 0; from < tokens.length; from += this.#chunkTokens) {
       const to = Math.min(tokens.length, from + this.#chunkTokens);
-      const pass = await this.#run(tokens.slice(from, to), "score", targets.slice(from, to), signal);
+      const pass = await this.#run(tokens.slice(from, to), "loss", targets.slice(from, to), signal);
       nats += pass.result!.readF32()[0]!;
     }
     return nats;
   }
 
   [Symbol.dispose](): void {
-    for (const pass of this.#passes.values()) pass.graph[Symbol.dispose]();
-    this.#passes.clear();
+    this.#passes[Symbol.dispose]();
     this.#cache[Symbol.dispose]();
   }
 
@@ -150,114 +140,26 @@ export class Decoder implements Disposable {
 
   async #run(
     tokens: Int32Array,
-    kind: PassKind,
+    wants: PassShape["wants"],
     targets: Int32Array | undefined,
     signal?: AbortSignal,
-  ): Promise<DecoderPass> {
+  ): Promise<CachedPass> {
     const count = tokens.length;
-    const length = Math.ceil((this.#length + count) / cacheStep) * cacheStep;
-    const pass = this.#pass(count, length, kind);
+    const window = windowOver(count, 0, this.#length + count - 1);
+    const pass = this.#passes.pass({ windows: [window], wants });
     pass.tokens.write(tokens);
     pass.positions.write(tokens.map((_, i) => this.#length + i));
     pass.cells.write(BigInt64Array.from(tokens, (_, i) => BigInt(this.#length + i)));
-    pass.mask.write(causalRows(this.#length, count, length));
+    pass.mask.write(causalRows(this.#length, count, window.length));
+    pass.wanted?.write(Int32Array.of(count - 1));
     if (targets !== undefined) writeTargets(pass.targets!, targets, new Float32Array(count).fill(1));
     await pass.graph.compute(signal);
     this.#length += count;
     return pass;
   }
-
-  #pass(count: number, length: number, kind: PassKind): DecoderPass {
-    const key = `${count} ${length} ${kind}`;
-    const known = this.#passes.get(key);
-    if (known !== undefined) return known;
-    // Graphs of other sizes are used again too seldom to keep their memory.
-    for (const [other, pass] of this.#passes) {
-      if (other === key || (count === 1) !== other.startsWith("1 ")) continue;
-      pass.graph[Symbol.dispose]();
-      this.#passes.delete(other);
-    }
-    const pass = buildPass(this.#backend, this.weights, this.#cache, { count, length, kind });
-    this.#passes.set(key, pass);
-    return pass;
-  }
 }
 
 // --- internal ---
-
-function cacheTypeFor({ layers }: LlamaWeights): CacheType {
-  return layers[0]?.wk.dtype === "f32" ? "f32" : "f16";
-}
-
-/** Which results a pass has: none, the last token's logits or all tokens', or the summed loss of all. */
-type PassKind = "none" | "last" | "all" | "score";
-
-interface DecoderPass {
-  readonly graph: Graph;
-  readonly tokens: Tensor;
-  readonly positions: Tensor;
-  readonly cells: Tensor;
-  readonly mask: Tensor;
-  readonly targets: Targets | undefined;
-  readonly result: Tensor | undefined;
-}
-
-interface PassSize {
-  /** Tokens read at once. */
-  readonly count: number;
-  /** Cells attended to. */
-  readonly length: number;
-  readonly kind: PassKind;
-}
-
-function buildPass(
-  backend: Backend,
-  weights: LlamaWeights,
-  cache: KvCache,
-  { count, length, kind }: PassSize,
-): DecoderPass {
-  const { config } = weights;
-  const graph = new Graph("decoder", backend, { capacity: 64 + 48 * config.nLayers });
-  graph.isRecording = false;
-  try {
-    const tokens = graph.input([count], { dtype: "i32", limit: config.vocabSize });
-    const positions = graph.input([count], { dtype: "i32" });
-    const cells = graph.input([count], { dtype: "i64", limit: cache.cells });
-    const mask = graph.input([count, length], { dtype: "f16" });
-    const attend = ({ q, k, v, layer }: AttentionInputs): Tensor => {
-      const [keys, values] = [cache.keys[layer]!, cache.values[layer]!];
-      const flat = [count, config.nKvHeads * config.headDim];
-      // The writes must run before the attention that reads the cells.
-      graph.effect(setRows(graph, keys, reshape(graph, k, flat), cells));
-      graph.effect(setRows(graph, values, reshape(graph, v, flat), cells));
-      return cachedAttention(graph, { q, keys, values, mask });
-    };
-    const last = graph.constant(Int32Array.of(count - 1), [1], { dtype: "i32", limit: count });
-    const wantsAll = kind === "score" || kind === "all" || count === 1;
-    const wanted = wantsAll ? {} : { wanted: last };
-    const states = finalStates(graph, weights, {
-      batch: 1,
-      seq: count,
-      tokens,
-      positions,
-      attend,
-      ...wanted,
-    });
-    const targets = kind === "score" ? createTargets(graph, count, config.vocabSize) : undefined;
-    const result =
-      targets === undefined
-        ? kind === "none"
-          ? undefined
-          : matmul(graph, states, weights.head)
-        : crossEntropy(graph, { x: states, head: weights.head, targets });
-    graph.output(result ?? states);
-    graph.allocate();
-    return { graph, tokens, positions, cells, mask, targets, result };
-  } catch (error) {
-    graph[Symbol.dispose]();
-    throw error;
-  }
-}
 
 /** Each of `count` queries at `start`... sees the cells up to its own. f16 bits. `[count, length]` */
 function causalRows(start: number, count: number, length: number): Uint16Array {

@@ -4,6 +4,7 @@ import type { Backend } from "../tensor/backend.ts";
 import { createStorage, type TensorSpec } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LlamaConfig } from "./config.ts";
+import type { LlamaWeights } from "./weights.ts";
 
 /** f16 is half the memory; f32 keeps the numbers of a model whose weights are f32. */
 export type CacheType = "f16" | "f32";
@@ -24,6 +25,11 @@ export const cacheStep = 256;
 export interface CacheSize {
   readonly tokens: number;
   readonly dtype: CacheType;
+}
+
+/** What a cache holds unless it is told: f32 for weights of f32, else f16. */
+export function cacheTypeFor({ layers }: LlamaWeights): CacheType {
+  return layers[0]?.wk.dtype === "f32" ? "f32" : "f16";
 }
 
 /** Takes memory for so many tokens, all zero (a cell that was never written must not hold NaN); the caller disposes it. */

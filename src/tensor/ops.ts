@@ -27,6 +27,12 @@ export function addInto(g: Graph, target: Tensor, x: Tensor): Tensor {
   return g.node(ggml(g).addInplace(g.reserve(), target.ptr, x.ptr), target.shape);
 }
 
+/** target = x, in the target's own memory. Takes effect when it runs. */
+export function copyInto(g: Graph, target: Tensor, x: Tensor): Tensor {
+  requireSame("copyInto", target, x);
+  return g.node(ggml(g).cpy(g.reserve(), x.ptr, target.ptr), target.shape);
+}
+
 /** y = a * b, element by element. Both `[...]`. */
 export function mul(g: Graph, a: Tensor, b: Tensor): Tensor {
   requireSame("mul", a, b);

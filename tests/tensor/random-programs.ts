@@ -83,7 +83,7 @@ const table = {
   slice: (g, [x], [from, count]) => ops.slice(g, x!, from!, count!),
   rope: (g, [x, positions], [n]) => rope(g, x!, positions!, n!),
   cachedAttention: (g, [q, keys, values, mask]) =>
-    cachedAttention(g, { q: q!, keys: keys!, values: values!, mask: mask! }),
+    cachedAttention(g, { q: q!, keys: keys!, values: values!, windows: [{ mask: mask!, start: 0 }] }),
   crossEntropy: (g, [x, head], [n]) => {
     const targets = createTargets(g, x!.shape[0]!, head!.shape[0]!);
     uploads.push(() => {

@@ -13,6 +13,7 @@ import { matmul, transposed } from "../../src/tensor/matmul.ts";
 import {
   add,
   addInto,
+  copyInto,
   mul,
   mulGain,
   mulScalar,
@@ -45,7 +46,7 @@ const cache = (g: Graph, change: Partial<CachedAttentionInputs>): CachedAttentio
   q: g.input([1, 2, 4, 8]),
   keys: half(g, [16, 16]),
   values: half(g, [16, 16]),
-  mask: half(g, [2, 16]),
+  windows: [{ mask: half(g, [2, 16]), start: 0 }],
   ...change,
 });
 
@@ -115,7 +116,7 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
         q: x([1, 2, 3, 8]),
         keys: x([16, 16]),
         values: x([16, 16]),
-        mask: g.input([2, 16], { dtype: "f16" }),
+        windows: [{ mask: g.input([2, 16], { dtype: "f16" }), start: 0 }],
       }),
   ],
   [
@@ -199,9 +200,25 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
     (g) => cachedAttention(g, cache(g, { values: half(g, [15, 16]) })),
   ],
   [
-    "cachedAttention: [1, 2, 4, 8] x [2, 17]: the mask is not f16 [tokens, length <= cells]",
-    (g) => cachedAttention(g, cache(g, { mask: half(g, [2, 17]) })),
+    "cachedAttention: [1, 2, 4, 8] x [32]: a mask is not f16 [tokens, length]",
+    (g) => cachedAttention(g, cache(g, { windows: [{ mask: half(g, [32]), start: 0 }] })),
   ],
+  [
+    "cachedAttention: [16, 16] x [2, 16]: a window from 1 on reaches past the cells",
+    (g) => cachedAttention(g, cache(g, { windows: [{ mask: half(g, [2, 16]), start: 1 }] })),
+  ],
+  [
+    "cachedAttention: [1, 2, 4, 8] x [1, 16]: the masks have rows for 1 of 2 tokens",
+    (g) => cachedAttention(g, cache(g, { windows: [{ mask: half(g, [1, 16]), start: 0 }] })),
+  ],
+  [
+    "cachedAttention: [1, 2, 4, 8] x [2, 16]: several windows want a place for their results, [tokens, heads · headDim]",
+    (g, x) => {
+      const one = { mask: half(g, [1, 16]), start: 0 };
+      return cachedAttention(g, cache(g, { windows: [one, one], mixed: x([2, 16]) }));
+    },
+  ],
+  ["copyInto: [2] x [1]: the shapes differ", (g, x) => copyInto(g, x([2]), x([1]))],
   [
     "input: rows of [4, 48] are not whole blocks of 32, as q8_0 has them",
     (g) => g.input([4, 48], { dtype: "q8_0" }),

@@ -1,0 +1,351 @@
+/**
+ * A model that reads many sequences at once: the tokens of all of them go through one forward pass, and each attends
+ * to the cells of its own sequence. A cell may belong to several sequences, so what they have in common is computed
+ * and stored once.
+ *
+ * What a sequence's logits are does not depend on its company, bit for bit on one thread: the kernels compute a row in
+ * one way whatever the others are, two rows at least are computed, and a sequence's cells ascend, with long prompts at
+ * the beginning of a tile, as long as there are such cells. When they run out, or the chunks of a long step are others,
+ * the sums are taken in another order, and differ by rounding.
+ *
+ * The tokens of short steps share a window of the cache and differ by their masks, which the kernel passes over at
+ * less than a tenth of a cell's cost; each long step has a window of its own, which the kernel reads in tiles.
+ */
+
+import { ConfigError } from "../errors/errors.ts";
+import type { Backend } from "../tensor/backend.ts";
+import { minusInfinity } from "./attention.ts";
+import { PassStore, windowOver, type CachedPass, type PassWindow } from "./cached-pass.ts";
+import { CellPool } from "./cell-pool.ts";
+import { cacheTypeFor, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
+import type { LlamaWeights } from "./weights.ts";
+
+export interface BatchDecoderOptions {
+  /** Tokens that all sequences together can hold; rounded up to whole steps of the cache. */
+  readonly cells: number;
+  /** Longest sequence, in tokens; the model's own limit when left out. */
+  readonly contextTokens?: number;
+  /** Tokens that go through the model at once. */
+  readonly chunkTokens?: number;
+  /** Of keys and values; f32 when left out and the weights are f32, else f16. */
+  readonly cacheType?: CacheType;
+}
+
+/** Tokens that a sequence reads next. */
+export interface SequenceStep {
+  readonly sequence: number;
+  readonly tokens: ArrayLike<number>;
+  /** After which of them the logits are wanted. */
+  readonly wants: "none" | "last" | "all";
+}
+
+export class BatchDecoder implements Disposable {
+  readonly weights: LlamaWeights;
+  readonly contextTokens: number;
+  readonly #chunkTokens: number;
+  readonly #cache: KvCache;
+  readonly #passes: PassStore;
+  readonly #pool: CellPool;
+  /** The cell of each token, by sequence. */
+  readonly #sequences = new Map<number, number[]>();
+  #opened = 0;
+  #isStepping = false;
+
+  /** The caller disposes it, before the weights. */
+  constructor(backend: Backend, weights: LlamaWeights, options: BatchDecoderOptions) {
+    const { cells, contextTokens = weights.config.maxSeqLen, chunkTokens = 512 } = options;
+    const sizes = { cells, contextTokens, chunkTokens };
+    for (const [name, size] of Object.entries(sizes)) {
+      if (!Number.isSafeInteger(size) || size < 1)
+        throw new ConfigError(`${name} (${size}) is not a whole number from 1 up`);
+    }
+    this.weights = weights;
+    this.contextTokens = contextTokens;
+    this.#chunkTokens = chunkTokens;
+    this.#cache = createKvCache(backend, weights.config, {
+      tokens: cells,
+      dtype: options.cacheType ?? cacheTypeFor(weights),
+    });
+    this.#passes = new PassStore(backend, weights, this.#cache);
+    this.#pool = new CellPool(this.#cache.cells);
+  }
+
+  /** How many tokens all sequences together can hold; one that several share counts once. */
+  get cells(): number {
+    return this.#pool.cells;
+  }
+
+  get freeCells(): number {
+    return this.#pool.free;
+  }
+
+  /** Memory of the cache and the graphs, in bytes. */
+  get bytes(): number {
+    return this.#cache.bytes + this.#passes.bytes;
+  }
+
+  /** A new sequence, empty. */
+  open(): number {
+    this.#opened += 1;
+    this.#sequences.set(this.#opened, []);
+    return this.#opened;
+  }
+
+  /** A new sequence that has read the first `length` tokens of another, in the same cells. */
+  fork(sequence: number, length = this.length(sequence)): number {
+    this.#refuseStepping("fork");
+    const cells = this.#cellsOf(sequence);
+    checkLength(sequence, length, cells.length);
+    const fork = this.open();
+    const shared = cells.slice(0, length);
+    for (const cell of shared) this.#pool.share(cell);
+    this.#sequences.set(fork, shared);
+    return fork;
+  }
+
+  /** How many tokens a sequence has read. */
+  length(sequence: number): number {
+    return this.#cellsOf(sequence).length;
+  }
+
+  /** Forgets a sequence's tokens after the first `length`. */
+  truncate(sequence: number, length: number): void {
+    this.#refuseStepping("truncate");
+    checkLength(sequence, length, this.#cellsOf(sequence).length);
+    this.#shorten(sequence, length);
+  }
+
+  /** Ends a sequence. */
+  close(sequence: number): void {
+    this.#refuseStepping("close");
+    this.#cellsOf(sequence);
+    this.#shorten(sequence, 0);
+    this.#sequences.delete(sequence);
+  }
+
+  /**
+   * Each sequence reads its tokens, all in one pass unless they are more than `chunkTokens`.
+   *
+   * @returns of each step the logits that it wants: none, `[vocab]` of the last token, or `[n, vocab]`.
+   * @throws {ConfigError} for steps that cannot be, or when their tokens do not fit. After this or any other error,
+   *   or when the signal is aborted between two passes, every sequence is as it was before.
+   */
+  async step(steps: readonly SequenceStep[], signal?: AbortSignal): Promise<Float32Array[]> {
+    this.#refuseStepping("step");
+    this.#checkSteps(steps);
+    const before = steps.map(({ sequence }) => this.length(sequence));
+    this.#isStepping = true;
+    try {
+      const logits = steps.map((step) => new Float32Array(rowsOf(step) * this.weights.config.vocabSize));
+      for (const parts of chunked(steps, this.#chunkTokens)) await this.#run(parts, logits, signal);
+      return logits;
+    } catch (error) {
+      for (const [i, { sequence }] of steps.entries()) this.#shorten(sequence, before[i]!);
+      throw error;
+    } finally {
+      this.#isStepping = false;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#passes[Symbol.dispose]();
+    this.#cache[Symbol.dispose]();
+  }
+
+  async #run(parts: readonly Part[], logits: readonly Float32Array[], signal?: AbortSignal): Promise<void> {
+    const windows = windowsOf(parts).map((members) => this.#window(members));
+    const rows = windows.flatMap(({ rows }) => rows);
+    const wanted = rows.flatMap(({ target }, i) => (target === undefined ? [] : [i]));
+    // Of one row, products take another kernel than of many, and would round otherwise: so it is computed twice.
+    if (rows.length === 1) windows[0] = twice(windows[0]!);
+    const computed = wanted.length === 1 ? [...wanted, rows.length === 1 ? 1 : wanted[0]!] : wanted;
+    const pass = this.#passes.pass({ windows: windows.map(({ shape }) => shape), wants: computed.length });
+    write(pass, windows, computed);
+    await pass.graph.compute(signal);
+    if (wanted.length === 0) return;
+    const { vocabSize } = this.weights.config;
+    const result = pass.result!.readF32();
+    for (const [row, i] of wanted.entries()) {
+      const { step, at } = rows[i]!.target!;
+      logits[step]!.set(result.subarray(row * vocabSize, (row + 1) * vocabSize), at * vocabSize);
+    }
+  }
+
+  /** Gives cells to the tokens of some parts, and looks for the window that holds all cells of their sequences. */
+  #window(parts: readonly Part[]): FilledWindow {
+    const rows: Row[] = [];
+    let [first, last] = [Number.POSITIVE_INFINITY, 0];
+    for (const { step, index, from, count, isLast } of parts) {
+      const cells = this.#cellsOf(step.sequence);
+      let cell =
+        cells.at(-1) ?? (count < tileTokens ? -1 : this.#pool.run(step.tokens.length, tileTokens) - 1);
+      for (let i = from; i < from + count; i += 1) {
+        cell = this.#pool.take(cell);
+        cells.push(cell);
+        const isWanted = step.wants === "all" || (step.wants === "last" && isLast && i === from + count - 1);
+        const target = isWanted ? { step: index, at: step.wants === "all" ? i : 0 } : undefined;
+        rows.push({ token: step.tokens[i]!, cells, position: cells.length - 1, target });
+      }
+      for (const cell of cells) {
+        if (cell < first) first = cell;
+        if (cell > last) last = cell;
+      }
+    }
+    return { rows, shape: windowOver(rows.length, first, last) };
+  }
+
+  #cellsOf(sequence: number): number[] {
+    const cells = this.#sequences.get(sequence);
+    if (cells !== undefined) return cells;
+    throw new ConfigError(`there is no open sequence ${sequence}`, {
+      mend: "`open` or `fork` makes one, and it lives until `close`.",
+    });
+  }
+
+  #shorten(sequence: number, length: number): void {
+    const cells = this.#cellsOf(sequence);
+    for (let i = length; i < cells.length; i += 1) this.#pool.release(cells[i]!);
+    cells.length = length;
+  }
+
+  #refuseStepping(what: string): void {
+    if (!this.#isStepping) return;
+    throw new ConfigError(`${what} while a step is under way`, { mend: "Await the step first." });
+  }
+
+  #checkSteps(steps: readonly SequenceStep[]): void {
+    const seen = new Set<number>();
+    let count = 0;
+    for (const { sequence, tokens } of steps) {
+      const length = this.length(sequence) + tokens.length;
+      if (seen.has(sequence)) throw new ConfigError(`sequence ${sequence} is twice in one step`);
+      seen.add(sequence);
+      if (tokens.length === 0) throw new ConfigError(`sequence ${sequence} has no tokens to read`);
+      if (length > this.contextTokens) {
+        throw new ConfigError(`${length} tokens do not fit into the context of ${this.contextTokens}`, {
+          mend: "Shorten the prompt, or ask for fewer tokens.",
+        });
+      }
+      checkTokens(tokens, this.weights.config.vocabSize);
+      count += tokens.length;
+    }
+    if (count <= this.freeCells) return;
+    throw new ConfigError(`${count} tokens do not fit into ${this.freeCells} free cells of ${this.cells}`, {
+      mend: "Close sequences, or make the decoder with more cells.",
+    });
+  }
+}
+
+// --- internal ---
+
+/** From so many tokens on the attention kernel works in tiles (GGML_FA_TILE_Q), of as many tokens and cells. */
+const tileTokens = 64;
+
+/** Tokens of a step that go through one pass. */
+interface Part {
+  readonly step: SequenceStep;
+  /** The step's place. */
+  readonly index: number;
+  readonly from: number;
+  readonly count: number;
+  readonly isLast: boolean;
+}
+
+/** A token in a pass. */
+interface Row {
+  readonly token: number;
+  /** Its sequence's, of which it sees those up to its own. */
+  readonly cells: readonly number[];
+  readonly position: number;
+  /** Where its logits are wanted. */
+  readonly target: { readonly step: number; readonly at: number } | undefined;
+}
+
+interface FilledWindow {
+  readonly shape: PassWindow;
+  readonly rows: readonly Row[];
+}
+
+function rowsOf({ wants, tokens }: SequenceStep): number {
+  return wants === "all" ? tokens.length : wants === "last" ? 1 : 0;
+}
+
+function checkTokens(tokens: ArrayLike<number>, vocabSize: number): void {
+  for (let i = 0; i < tokens.length; i += 1) {
+    const id = tokens[i]!;
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
+      throw new ConfigError(`token ${id} is not one of ${vocabSize} tokens`);
+  }
+}
+
+function checkLength(sequence: number, length: number, most: number): void {
+  if (Number.isInteger(length) && length >= 0 && length <= most) return;
+  throw new ConfigError(`sequence ${sequence} has ${most} tokens, and cannot go back to ${length}`);
+}
+
+/** The steps in passes of at most `chunkTokens` tokens. */
+function chunked(steps: readonly SequenceStep[], chunkTokens: number): Part[][] {
+  const passes: Part[][] = [];
+  let room = 0;
+  for (const [index, step] of steps.entries()) {
+    for (let from = 0; from < step.tokens.length;) {
+      if (room === 0) {
+        passes.push([]);
+        room = chunkTokens;
+      }
+      const count = Math.min(room, step.tokens.length - from);
+      passes.at(-1)!.push({ step, index, from, count, isLast: from + count === step.tokens.length });
+      from += count;
+      room -= count;
+    }
+  }
+  return passes;
+}
+
+/** Short parts together, as many as stay below the size of a tile; long parts alone. */
+function windowsOf(parts: readonly Part[]): Part[][] {
+  const windows: Part[][] = [];
+  let room = 0;
+  for (const part of parts.toSorted((a, b) => a.count - b.count)) {
+    if (part.count > room) {
+      windows.push([]);
+      room = tileTokens - 1;
+    }
+    windows.at(-1)!.push(part);
+    room = Math.max(0, room - part.count);
+  }
+  return windows;
+}
+
+function twice({ shape, rows }: FilledWindow): FilledWindow {
+  return { shape: { ...shape, tokens: 2 }, rows: [rows[0]!, rows[0]!] };
+}
+
+function write(pass: CachedPass, windows: readonly FilledWindow[], wanted: readonly number[]): void {
+  const rows = windows.flatMap(({ rows }) => rows);
+  pass.tokens.write(Int32Array.from(rows, ({ token }) => token));
+  pass.positions.write(Int32Array.from(rows, ({ position }) => position));
+  pass.cells.write(BigInt64Array.from(rows, ({ cells, position }) => BigInt(cells[position]!)));
+  pass.mask.write(maskOf(windows));
+  pass.wanted?.write(Int32Array.from(wanted));
+}
+
+/** Each token sees the cells of its sequence up to its own. f16 bits. */
+function maskOf(windows: readonly FilledWindow[]): Uint16Array {
+  const total = windows.reduce((sum, { shape }) => sum + shape.tokens * shape.length, 0);
+  const bits = new Uint16Array(total).fill(minusInfinity);
+  let at = 0;
+  for (const { shape, rows } of windows) {
+    let before: Row | undefined;
+    for (const row of rows) {
+      const { cells, position } = row;
+      // The next token of a sequence sees one cell more.
+      const isNext = before?.cells === cells && before.position === position - 1;
+      if (isNext) bits.copyWithin(at, at - shape.length, at);
+      for (let i = isNext ? position : 0; i <= position; i += 1) bits[at + cells[i]! - shape.start] = 0;
+      before = row;
+      at += shape.length;
+    }
+  }
+  return bits;
+}
