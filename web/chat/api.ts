@@ -36,6 +36,7 @@ export type ChatEvent =
 /**
  * Streams an answer.
  *
+ * @yields its text as it comes, and in the end what it took.
  * @throws {ApiError} when the server refuses, or its engine fails on the way.
  * @throws the signal's reason when it is aborted.
  */
@@ -44,7 +45,7 @@ export async function* streamChat(
   { settings, messages }: ChatRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ChatEvent> {
-  const asked = performance.now();
+  const meter = createMeter();
   const response = await fetch("/v1/chat/completions", {
     method: "POST",
     headers: { ...headersOf(connection), "content-type": "application/json" },
@@ -52,32 +53,11 @@ export async function* streamChat(
     signal,
   });
   if (!response.ok || response.body === null) throw await errorOf(response);
-  let first: number | undefined;
-  let reason = "";
-  let usage = { prompt_tokens: 0, completion_tokens: 0 };
   for await (const chunk of serverEvents(response.body)) {
-    if (chunk.error !== undefined) throw new ApiError(500, chunk.error.message ?? "the server failed");
-    const choice = chunk.choices?.[0];
-    const text = choice?.delta?.content ?? "";
-    if (text !== "") {
-      first ??= performance.now();
-      yield { type: "text", text };
-    }
-    reason = choice?.finish_reason ?? reason;
-    usage = chunk.usage ?? usage;
+    const text = meter.read(chunk);
+    if (text !== "") yield { type: "text", text };
   }
-  const end = performance.now();
-  if (reason === "") throw new ApiError(500, "the connection ended before the answer did");
-  yield {
-    type: "done",
-    stats: {
-      tokens: usage.completion_tokens,
-      promptTokens: usage.prompt_tokens,
-      firstTokenMs: (first ?? end) - asked,
-      answerMs: end - (first ?? end),
-      reason,
-    },
-  };
+  yield { type: "done", stats: meter.end() };
 }
 
 // --- internal ---
@@ -91,7 +71,47 @@ interface Chunk {
   readonly usage?: { readonly prompt_tokens: number; readonly completion_tokens: number } | null;
 }
 
-/** The JSON of each `data:` line (WHATWG HTML §9.2.6), up to `[DONE]`. */
+interface Meter {
+  /** @returns the chunk's text. @throws {ApiError} when the chunk is an error. */
+  read(chunk: Chunk): string;
+  /** @throws {ApiError} when no chunk said why the answer ended. */
+  end(): TurnStats;
+}
+
+function createMeter(): Meter {
+  const asked = performance.now();
+  let first: number | undefined;
+  let reason = "";
+  let usage = { prompt_tokens: 0, completion_tokens: 0 };
+  return {
+    read({ error, choices, usage: counted }) {
+      if (error !== undefined) throw new ApiError(500, error.message ?? "the server failed");
+      usage = counted ?? usage;
+      const choice = choices?.[0];
+      reason = choice?.finish_reason ?? reason;
+      const text = choice?.delta?.content ?? "";
+      if (text !== "") first ??= performance.now();
+      return text;
+    },
+    end() {
+      const end = performance.now();
+      if (reason === "") throw new ApiError(500, "the connection ended before the answer did");
+      return {
+        tokens: usage.completion_tokens,
+        promptTokens: usage.prompt_tokens,
+        firstTokenMs: (first ?? end) - asked,
+        answerMs: end - (first ?? end),
+        reason,
+      };
+    },
+  };
+}
+
+/**
+ * The stream of a server's events (WHATWG HTML §9.2.6), up to `[DONE]`.
+ *
+ * @yields the JSON of each `data:` line.
+ */
 async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<Chunk> {
   const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
   let rest = "";
@@ -99,12 +119,10 @@ async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<C
     for (let step = await reader.read(); !step.done; step = await reader.read()) {
       const lines = (rest + step.value).split(/\r?\n/);
       rest = lines.pop() ?? "";
-      for (const line of lines) {
-        if (!line.startsWith("data:")) continue;
-        const data = line.slice(5).trim();
-        if (data === "[DONE]") return;
-        yield JSON.parse(data) as Chunk;
-      }
+      const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
+      const end = data.indexOf("[DONE]");
+      yield* data.slice(0, end < 0 ? data.length : end).map((json) => JSON.parse(json) as Chunk);
+      if (end >= 0) return;
     }
   } finally {
     // Also when the listener leaves: the server then frees the slot.

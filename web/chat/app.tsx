@@ -1,6 +1,6 @@
 /** The page: conversations at the side, the open one in the middle, settings on demand. */
 
-import type { VNode } from "preact";
+import type { RefObject, VNode } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Composer } from "./composer.tsx";
 import { Conversations } from "./conversations.tsx";
@@ -15,27 +15,19 @@ export function App({ store }: { store: Store }): VNode {
   const [areSettingsOpen, setSettingsOpen] = useState(false);
   const composer = useRef<HTMLTextAreaElement>(null);
   useTheme(state.settings.theme);
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent): void => {
-      if (event.key === "Escape" && state.answering !== undefined) actions.stop();
-      const isTyping = event.target instanceof Element && event.target.matches("input, textarea, select");
-      if (event.altKey && event.code === "KeyN") start();
-      else if (event.altKey && event.code === "KeyR") void actions.again();
-      else if (event.altKey && event.code === "Comma") setSettingsOpen(true);
-      else if (!isTyping && event.key === "/") composer.current?.focus();
-      else return;
-      event.preventDefault();
-    };
-    document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
-  });
   const start = (): void => {
     actions.start();
     setListOpen(false);
     composer.current?.focus();
   };
+  useKeys({
+    Escape: state.answering === undefined ? undefined : () => actions.stop(),
+    "Alt+KeyN": start,
+    "Alt+KeyR": () => void actions.again(),
+    "Alt+Comma": () => setSettingsOpen(true),
+    Slash: () => composer.current?.focus(),
+  });
   const conversation = openConversation(state);
-  const isAnswering = state.answering === conversation.id;
   return (
     <div class="page" data-list={isListOpen ? "open" : "closed"}>
       <a class="skip" href="#question">
@@ -52,38 +44,13 @@ export function App({ store }: { store: Store }): VNode {
         onUndo={() => actions.undoRemove()}
       />
       <button class="shade" type="button" aria-label="Close the list" onClick={() => setListOpen(false)} />
-      <main>
-        <Header
-          state={state}
-          onModel={(model) => actions.setSettings({ model })}
-          onList={() => setListOpen(!isListOpen)}
-          onSettings={() => setSettingsOpen(true)}
-        />
-        <Turns
-          conversation={conversation}
-          isAnswering={isAnswering}
-          isBusy={state.answering !== undefined}
-          liveSpeed={state.liveSpeed}
-          onEdit={(id, question) => void actions.edit(id, question)}
-          onAgain={() => void actions.again()}
-        />
-        {state.notice !== undefined && (
-          <p class="notice" role="alert">
-            {state.notice}{" "}
-            <button type="button" onClick={() => void actions.connect()}>
-              Try again
-            </button>
-          </p>
-        )}
-        <Composer
-          key={conversation.id}
-          field={composer}
-          isAnswering={isAnswering}
-          isBusy={state.answering !== undefined}
-          onSend={(question) => void actions.send(question)}
-          onStop={() => actions.stop()}
-        />
-      </main>
+      <Talk
+        store={store}
+        state={state}
+        composer={composer}
+        onList={() => setListOpen(!isListOpen)}
+        onSettings={() => setSettingsOpen(true)}
+      />
       {areSettingsOpen && (
         <SettingsDialog
           state={state}
@@ -97,6 +64,46 @@ export function App({ store }: { store: Store }): VNode {
 }
 
 // --- internal ---
+
+interface TalkProps {
+  readonly store: Store;
+  readonly state: State;
+  readonly composer: RefObject<HTMLTextAreaElement | null>;
+  readonly onList: () => void;
+  readonly onSettings: () => void;
+}
+
+function Talk({ store: { actions }, state, composer, onList, onSettings }: TalkProps): VNode {
+  const conversation = openConversation(state);
+  const isAnswering = state.answering === conversation.id;
+  return (
+    <main>
+      <Header
+        state={state}
+        onModel={(model) => actions.setSettings({ model })}
+        onList={onList}
+        onSettings={onSettings}
+      />
+      <Turns
+        conversation={conversation}
+        isAnswering={isAnswering}
+        isBusy={state.answering !== undefined}
+        liveSpeed={state.liveSpeed}
+        onEdit={(id, question) => void actions.edit(id, question)}
+        onAgain={() => void actions.again()}
+      />
+      <Notice text={state.notice} onRetry={() => void actions.connect()} />
+      <Composer
+        key={conversation.id}
+        field={composer}
+        isAnswering={isAnswering}
+        isBusy={state.answering !== undefined}
+        onSend={(question) => void actions.send(question)}
+        onStop={() => actions.stop()}
+      />
+    </main>
+  );
+}
 
 interface HeaderProps {
   readonly state: State;
@@ -131,6 +138,34 @@ function Header({ state, onModel, onList, onSettings }: HeaderProps): VNode {
       </button>
     </header>
   );
+}
+
+function Notice({ text, onRetry }: { text: string | undefined; onRetry: () => void }): VNode | null {
+  if (text === undefined) return null;
+  return (
+    <p class="notice" role="alert">
+      {text}{" "}
+      <button type="button" onClick={onRetry}>
+        Try again
+      </button>
+    </p>
+  );
+}
+
+/** Keys of the whole page, by `KeyboardEvent.code`; those without Alt wait while somebody types. */
+function useKeys(keys: Readonly<Record<string, (() => void) | undefined>>): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      const isTyping = event.target instanceof Element && event.target.matches("input, textarea, select");
+      if (isTyping && !event.altKey && event.key !== "Escape") return;
+      const act = keys[`${event.altKey ? "Alt+" : ""}${event.code}`];
+      if (act === undefined || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      act();
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  });
 }
 
 function useStoreState(store: Store): State {

@@ -24,43 +24,7 @@ export function SettingsDialog({ state, system, actions, onClose }: SettingsDial
         System prompt of this conversation
         <textarea rows={3} value={system} onInput={(event) => actions.setSystem(event.currentTarget.value)} />
       </label>
-      <div class="grid">
-        {numberSettings.map(({ key, label, hint, ...bounds }) => (
-          <label key={key} title={hint}>
-            <span>
-              {label} <output>{settings[key]}</output>
-            </span>
-            <input
-              type="range"
-              {...bounds}
-              value={settings[key]}
-              onInput={(event) => change({ [key]: event.currentTarget.valueAsNumber })}
-            />
-            <small>{hint}</small>
-          </label>
-        ))}
-        <label>
-          <span>Seed</span>
-          <input
-            inputMode="numeric"
-            pattern="\d*"
-            value={settings.seed}
-            onInput={(event) => change({ seed: event.currentTarget.value })}
-          />
-          <small>The same seed gives the same answer; empty for another each time</small>
-        </label>
-        <label>
-          <span>Look</span>
-          <select
-            value={settings.theme}
-            onChange={(event) => change({ theme: event.currentTarget.value as Settings["theme"] })}
-          >
-            <option value="auto">as the system</option>
-            <option value="light">light</option>
-            <option value="dark">dark</option>
-          </select>
-        </label>
-      </div>
+      <Choices settings={settings} onChange={change} />
       <form method="dialog">
         <ApiKey apiKey={state.apiKey} onChange={(key) => void actions.setApiKey(key)} />
         <p class="actions">
@@ -81,6 +45,53 @@ export function SettingsDialog({ state, system, actions, onClose }: SettingsDial
 }
 
 // --- internal ---
+
+function Choices({ settings, onChange: change }: ChoicesProps): VNode {
+  return (
+    <div class="grid">
+      {numberSettings.map(({ key, label, hint, ...bounds }) => (
+        <label key={key} title={hint}>
+          <span>
+            {label} <output>{settings[key]}</output>
+          </span>
+          <input
+            type="range"
+            {...bounds}
+            value={settings[key]}
+            onInput={(event) => change({ [key]: event.currentTarget.valueAsNumber })}
+          />
+          <small>{hint}</small>
+        </label>
+      ))}
+      <label>
+        <span>Seed</span>
+        <input
+          inputMode="numeric"
+          pattern="\d*"
+          value={settings.seed}
+          onInput={(event) => change({ seed: event.currentTarget.value })}
+        />
+        <small>The same seed gives the same answer; empty for another each time</small>
+      </label>
+      <label>
+        <span>Look</span>
+        <select
+          value={settings.theme}
+          onChange={(event) => change({ theme: event.currentTarget.value as Settings["theme"] })}
+        >
+          <option value="auto">as the system</option>
+          <option value="light">light</option>
+          <option value="dark">dark</option>
+        </select>
+      </label>
+    </div>
+  );
+}
+
+interface ChoicesProps {
+  readonly settings: Settings;
+  readonly onChange: (part: Partial<Settings>) => void;
+}
 
 function ApiKey({ apiKey, onChange }: { apiKey: string; onChange: (key: string) => void }): VNode {
   const [draft, setDraft] = useState(apiKey);

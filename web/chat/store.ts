@@ -96,23 +96,14 @@ export function openConversation(state: State): Conversation {
 type Change = (change: Partial<State>) => void;
 
 function createActions(get: () => State, set: Change): Actions {
-  let abort: AbortController | undefined;
   const replace = (conversation: Conversation): void =>
     set({
       conversations: get().conversations.map((old) => (old.id === conversation.id ? conversation : old)),
     });
-  const keep = (): void => saveConversations(get().conversations);
-  const answer = async (conversation: Conversation): Promise<void> => {
-    if (get().answering !== undefined) return;
-    replace(conversation);
-    keep();
-    abort = new AbortController();
-    set({ answering: conversation.id, notice: undefined, liveSpeed: undefined });
-    await receive(conversation, { get, set, signal: abort.signal });
-    set({ answering: undefined, liveSpeed: undefined });
-    keep();
-  };
+  const answers = answerActions({ get, set, replace });
   return {
+    ...answers,
+    ...listActions({ get, set, replace }, answers.stop),
     async connect() {
       try {
         const models = await listModels({ apiKey: get().apiKey });
@@ -128,6 +119,44 @@ function createActions(get: () => State, set: Change): Actions {
       set({ apiKey });
       await this.connect();
     },
+    setSettings(change) {
+      set({ settings: { ...get().settings, ...change } });
+      saveSettings(get().settings);
+    },
+  };
+}
+
+interface Access {
+  readonly get: () => State;
+  readonly set: Change;
+  readonly replace: (conversation: Conversation) => void;
+}
+
+function answerActions({ get, set, replace }: Access): Pick<Actions, "send" | "edit" | "again" | "stop"> {
+  let abort: AbortController | undefined;
+  const answer = async (conversation: Conversation): Promise<void> => {
+    if (get().answering !== undefined) return;
+    replace(conversation);
+    saveConversations(get().conversations);
+    abort = new AbortController();
+    set({ answering: conversation.id, notice: undefined, liveSpeed: undefined });
+    await receive(conversation, { get, set, signal: abort.signal });
+    set({ answering: undefined, liveSpeed: undefined });
+    saveConversations(get().conversations);
+  };
+  return {
+    send: (question) => answer(ask(openConversation(get()), question)),
+    edit: (turnId, question) => answer(editQuestion(openConversation(get()), turnId, question)),
+    again: () => answer(regenerate(openConversation(get()))),
+    stop: () => abort?.abort(),
+  };
+}
+
+function listActions(
+  { get, set, replace }: Access,
+  stop: () => void,
+): Pick<Actions, "open" | "start" | "remove" | "undoRemove" | "setSystem"> {
+  return {
     open: (openId) => set({ openId }),
     start() {
       const empty = get().conversations.find(({ turns }) => turns.length === 0);
@@ -136,32 +165,24 @@ function createActions(get: () => State, set: Change): Actions {
       set({ conversations: [next, ...others], openId: next.id });
     },
     remove(id) {
-      if (get().answering === id) this.stop();
+      if (get().answering === id) stop();
       const deleted = get().conversations.find((conversation) => conversation.id === id);
       const left = get().conversations.filter((conversation) => conversation.id !== id);
       const conversations = left.length > 0 ? left : [newConversation()];
       const openId = get().openId === id ? conversations[0]!.id : get().openId;
       set({ conversations, openId, deleted });
-      keep();
+      saveConversations(conversations);
     },
     undoRemove() {
       const { deleted, conversations } = get();
       if (deleted === undefined) return;
       set({ conversations: [deleted, ...conversations], openId: deleted.id, deleted: undefined });
-      keep();
-    },
-    setSettings(change) {
-      set({ settings: { ...get().settings, ...change } });
-      saveSettings(get().settings);
+      saveConversations(get().conversations);
     },
     setSystem(system) {
       replace(withSystem(openConversation(get()), system));
-      keep();
+      saveConversations(get().conversations);
     },
-    send: (question) => answer(ask(openConversation(get()), question)),
-    edit: (turnId, question) => answer(editQuestion(openConversation(get()), turnId, question)),
-    again: () => answer(regenerate(openConversation(get()))),
-    stop: () => abort?.abort(),
   };
 }
 
