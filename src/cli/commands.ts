@@ -60,6 +60,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/reject.ts")).rejectCommand,
   },
   {
+    name: "gatt",
+    group: "Make a model",
+    summary: "Make instructions hold through a dialog",
+    load: async () => (await import("./commands/gatt.ts")).gattCommand,
+  },
+  {
     name: "rlhf",
     group: "Make a model",
     summary: "Improve a chat model version by version, by preferences",

@@ -1,6 +1,7 @@
 /** The recipe of `cria rlhf`: the versions, and the settings of each stage. What a stage works on, its version says. */
 
 import { z } from "zod";
+import { gattFields } from "../gatt/recipe.ts";
 import { samplingFields } from "../rejection/recipe.ts";
 import { stageNames, type StageName } from "../rlhf/rlhf.ts";
 import { SftRecipe } from "../sft/recipe.ts";
@@ -68,6 +69,9 @@ export const RlhfFields = z.strictObject({
       beside: z.array(z.string().min(1)).default([]),
       sft: sft.prefault({}),
     })
+    .prefault({}),
+  gatt: z
+    .strictObject({ ...gattFields, questions: gattFields.questions.default("data/rlhf-prompts.jsonl") })
     .prefault({}),
   evaluate: z
     .strictObject({

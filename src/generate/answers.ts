@@ -37,6 +37,11 @@ export type AnswerSampler = (
   signal?: AbortSignal,
 ) => AsyncIterable<SampledAnswer>;
 
+/** A function that holds a model; who opens it disposes it, before the next model is opened. */
+export interface Opened<F> extends Disposable {
+  readonly run: F;
+}
+
 export interface AnswerSource {
   readonly backend: Backend;
   readonly weights: LlamaWeights;

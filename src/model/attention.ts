@@ -27,15 +27,27 @@ export const minusInfinity = 0xfc00;
  *
  * @returns `[batch · seq, nHeads · headDim]`
  */
-export function causalAttention(g: Graph, { q, k, v }: AttentionInputs, mask: Tensor): Tensor {
+export function causalAttention(g: Graph, inputs: AttentionInputs, mask: Tensor): Tensor {
+  return attendedValues(g, attentionProbabilities(g, inputs, mask), inputs);
+}
+
+/** How much each query attends to each key: softmax(q kᵀ / √headDim + mask). `[batch, nHeads, seq, seq]` */
+export function attentionProbabilities(g: Graph, { q, k }: AttentionInputs, mask: Tensor): Tensor {
   const [batch, seq, nHeads, headDim] = q.shape as [number, number, number, number];
   const nKvHeads = k.shape[2]!;
   const groupRows = (nHeads / nKvHeads) * seq;
   const queries = reshape(g, permute(g, q, [0, 2, 1, 3]), [batch, nKvHeads, groupRows, headDim]);
   const keys = permute(g, k, [0, 2, 1, 3]);
-  const valuesT = permute(g, v, [0, 2, 3, 1]);
   const scores = reshape(g, matmul(g, queries, keys), [batch, nHeads, seq, seq]);
-  const probabilities = softmax(g, scores, mask, 1 / Math.sqrt(headDim));
+  return softmax(g, scores, mask, 1 / Math.sqrt(headDim));
+}
+
+/** The values, mixed by those probabilities. `[batch · seq, nHeads · headDim]` */
+export function attendedValues(g: Graph, probabilities: Tensor, { q, v }: AttentionInputs): Tensor {
+  const [batch, seq, nHeads, headDim] = q.shape as [number, number, number, number];
+  const nKvHeads = v.shape[2]!;
+  const groupRows = (nHeads / nKvHeads) * seq;
+  const valuesT = permute(g, v, [0, 2, 3, 1]);
   const mixed = matmul(g, reshape(g, probabilities, [batch, nKvHeads, groupRows, seq]), valuesT);
   const heads = permute(g, reshape(g, mixed, [batch, nHeads, seq, headDim]), [0, 2, 1, 3]);
   return reshape(g, heads, [batch * seq, nHeads * headDim]);

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { Prompt } from "../dialog/prompts.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { JsonObject } from "../formats/json.ts";
-import type { AnswerSampler } from "../generate/answers.ts";
+import type { AnswerSampler, Opened } from "../generate/answers.ts";
 import type { RewardFunction } from "../reward/reward-function.ts";
 import { rewardCurves, type RewardCurve } from "./curves.ts";
 import { sampleAnswers, type Sample } from "./sample.ts";
@@ -25,11 +25,6 @@ export interface RejectionOptions {
   readonly seed: number;
   /** Files of dialogs that are trained on beside the winners. */
   readonly beside: readonly string[];
-}
-
-/** A function that holds a model; it is disposed before the next model is opened. */
-export interface Opened<F> extends Disposable {
-  readonly run: F;
 }
 
 export interface RejectionInputs {

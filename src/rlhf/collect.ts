@@ -12,10 +12,9 @@ import { isAnswer } from "../dialog/message.ts";
 import type { Prompt } from "../dialog/prompts.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { JsonObject } from "../formats/json.ts";
-import type { AnswerSampler } from "../generate/answers.ts";
+import type { AnswerSampler, Opened } from "../generate/answers.ts";
 import type { Comparison, SafetyLabel, Strength } from "../preference/comparison.ts";
 import { writeComparisons } from "../preference/write.ts";
-import type { Opened } from "../rejection/rejection.ts";
 import { sampleAnswers, type Sample } from "../rejection/sample.ts";
 import type { Judge, Verdict } from "./judge.ts";
 

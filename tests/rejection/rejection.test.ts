@@ -5,10 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Prompt } from "../../src/dialog/prompts.ts";
-import { answerSampler, type AnswerSampler } from "../../src/generate/answers.ts";
+import { answerSampler, type AnswerSampler, type Opened } from "../../src/generate/answers.ts";
 import {
   rejectionSampling,
-  type Opened,
   type RejectionOptions,
   type RejectionOutcome,
 } from "../../src/rejection/rejection.ts";

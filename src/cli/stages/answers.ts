@@ -1,8 +1,7 @@
 /** Models that answer, opened for a stage of a run. */
 
-import { answerSampler, type AnswerSampler } from "../../generate/answers.ts";
+import { answerSampler, type AnswerSampler, type Opened } from "../../generate/answers.ts";
 import { openWeights, readModelFiles } from "../../model/load.ts";
-import type { Opened } from "../../rejection/rejection.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { openStageBackend } from "./context.ts";
 

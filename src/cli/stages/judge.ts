@@ -2,7 +2,7 @@
 
 import type { Answered, RewardFunction } from "../../reward/reward-function.ts";
 import { scriptedJudge, scriptedJudgeName, type Judge, type Verdict } from "../../rlhf/judge.ts";
-import type { Opened } from "../../rejection/rejection.ts";
+import type { Opened } from "../../generate/answers.ts";
 import { ConfigError } from "../../errors/errors.ts";
 import { loadFunctionFile } from "../function-file.ts";
 

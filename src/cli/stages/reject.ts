@@ -3,7 +3,8 @@
 import { join } from "node:path";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
-import type { Opened, RejectionEvent, RejectionOutcome } from "../../rejection/rejection.ts";
+import type { Opened } from "../../generate/answers.ts";
+import type { RejectionEvent, RejectionOutcome } from "../../rejection/rejection.ts";
 import { rejectionSampling } from "../../rejection/rejection.ts";
 import type { RejectionRecipe } from "../../rejection/recipe.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";

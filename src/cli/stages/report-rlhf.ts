@@ -6,6 +6,7 @@ import type { WinRate } from "../../rlhf/win-rate.ts";
 import type { Entry, ReportStage, Sample } from "../../train/report.ts";
 import type { LineChart, Series } from "../../train/svg-chart.ts";
 import { formatDuration } from "../terminal.ts";
+import { gattReport } from "./report-gatt.ts";
 import { rejectReport } from "./report-rejection.ts";
 import type { RlhfRan } from "./rlhf.ts";
 
@@ -14,7 +15,10 @@ export function rlhfReports(ran: RlhfRan, folder: string): ReportStage[] {
   const rejections = Object.entries(ran.rejections).map(([name, outcome]) =>
     rejectReport(outcome, [], name.replace("-reject", ": rejection sampling")),
   );
-  return [versionsReport(ran), ...rejections, lineageReport(ran.steps, folder)];
+  const ghosts = Object.entries(ran.ghosts).map(([name, outcome]) =>
+    gattReport(outcome, [], name.replace("-gatt", ": Ghost Attention")),
+  );
+  return [versionsReport(ran), ...rejections, ...ghosts, lineageReport(ran.steps, folder)];
 }
 
 /** What the first and the last version say to a few held-out prompts. */

@@ -1,7 +1,7 @@
 /** What a recipe scores answers with, opened for a stage of a run. */
 
 import { ConfigError } from "../../errors/errors.ts";
-import type { Opened } from "../../rejection/rejection.ts";
+import type { Opened } from "../../generate/answers.ts";
 import type { Answered, RewardFunction } from "../../reward/reward-function.ts";
 import { loadFunctionFile } from "../function-file.ts";
 

@@ -4,15 +4,16 @@ import { join } from "node:path";
 import { encodeDialog } from "../../dialog/llama2-chat.ts";
 import { readPrompts } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
+import type { JsonObject } from "../../formats/json.ts";
 import { makeDirectory } from "../../formats/make-directory.ts";
 import { Decoder } from "../../model/decoder.ts";
 import { openWeights, readModelFiles } from "../../model/load.ts";
-import type { Opened } from "../../rejection/rejection.ts";
+import type { Opened } from "../../generate/answers.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";
 import { collectComparisons } from "../../rlhf/collect.ts";
 import { divergence, type Divergence } from "../../rlhf/divergence.ts";
 import { openLedger, type Step } from "../../rlhf/ledger.ts";
-import { rlhf, type Rewards, type RlhfOutcome, type RlhfStages } from "../../rlhf/rlhf.ts";
+import { rlhf, type Rewards, type StageName, type RlhfOutcome, type RlhfStages } from "../../rlhf/rlhf.ts";
 import { measureVersion, type PolicyAnswer } from "../../rlhf/version.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
@@ -22,6 +23,7 @@ import { Progress } from "../progress.ts";
 import type { RlhfRecipe } from "../recipe-rlhf.ts";
 import { openAnswerSampler } from "./answers.ts";
 import { openStageBackend, type StageContext } from "./context.ts";
+import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
 import type { StagePaths } from "./pretrain.ts";
 import { rejectStage, type RejectOutcome } from "./reject.ts";
@@ -31,6 +33,7 @@ export interface RlhfRan extends RlhfOutcome {
   readonly steps: readonly Step[];
   /** By step, of those that were made in this sitting or before. */
   readonly rejections: Readonly<Record<string, RejectOutcome>>;
+  readonly ghosts: Readonly<Record<string, GattStageOutcome>>;
   readonly judgeName: string;
 }
 
@@ -74,12 +77,15 @@ export async function rlhfStage(
     seed: recipe.seed,
   };
   const outcome = await rlhf(options, stages, ledger);
-  const rejections = Object.fromEntries(
-    ledger.steps
-      .filter(({ name }) => name.endsWith("-reject"))
-      .map(({ name, result }) => [name, result as unknown as RejectOutcome]),
-  );
-  return { ...outcome, steps: ledger.steps, rejections, judgeName: judge.name };
+  const resultsOf = (stage: StageName): [name: string, result: JsonObject][] =>
+    ledger.steps.flatMap(({ name, result }) => (name.endsWith(`-${stage}`) ? [[name, result]] : []));
+  return {
+    ...outcome,
+    steps: ledger.steps,
+    rejections: Object.fromEntries(resultsOf("reject")) as unknown as RlhfRan["rejections"],
+    ghosts: Object.fromEntries(resultsOf("gatt")) as unknown as RlhfRan["ghosts"],
+    judgeName: judge.name,
+  };
 }
 
 // --- internal ---
@@ -97,7 +103,7 @@ function createStages(wiring: Wiring): RlhfStages {
     reward: unknown("reward"),
     reject: rejectionStage(wiring),
     ppo: unknown("ppo"),
-    gatt: unknown("gatt"),
+    gatt: ghostStage(wiring),
     evaluate: evaluateStage(wiring),
   };
 }
@@ -156,6 +162,16 @@ function rejectionStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages
       out: "",
     };
     return await rejectStage(settings, pathsOf(name), context, rewardOf(rewards, judge));
+  };
+}
+
+function ghostStage({ recipe, context, pathsOf }: Wiring): RlhfStages["gatt"] {
+  return async ({ policy, seed }, name) => {
+    const { gatt, device, threads } = recipe;
+    const sft = { ...gatt.sft, device, threads: threads ?? gatt.sft.threads, seed };
+    const questions = packageFile(gatt.questions);
+    const settings = { ...gatt, questions, sft, model: policy, seed, device, threads };
+    return await gattStage(settings, pathsOf(name), context);
   };
 }
 

@@ -62,7 +62,16 @@ export async function sftStage(
   paths: StagePaths,
   context: StageContext,
 ): Promise<SftOutcome> {
-  const { tokenizer, train, heldOut } = readExamples(recipe);
+  return await tuneOnExamples(recipe, readExamples(recipe), paths, context);
+}
+
+/** The same, on examples that were made otherwise. */
+export async function tuneOnExamples(
+  recipe: Omit<SftRecipe, "data">,
+  { tokenizer, train, heldOut }: SftExamples,
+  paths: StagePaths,
+  context: StageContext,
+): Promise<SftOutcome> {
   using backend = openStageBackend(recipe);
   const options: SftOptions = {
     batchSize: recipe.batch_size,

@@ -1,0 +1,194 @@
+/**
+ * Dialogs for Ghost Attention, written by the policy itself: random instructions, questions that people asked, and the
+ * policy's answers with the instruction at every turn, best of K as in rejection sampling.
+ *
+ * Turn after turn for all dialogs at once. Answers are logged, and each follows from a seed of its own, so a run that
+ * was killed goes on and ends with the same dialogs.
+ */
+
+import { createRandom, type Random } from "../corpus/random.ts";
+import { isAnswer } from "../dialog/message.ts";
+import { ConfigError } from "../errors/errors.ts";
+import { JsonLinesLog } from "../formats/json-lines.ts";
+import type { JsonObject } from "../formats/json.ts";
+import type { AnswerSampler } from "../generate/answers.ts";
+import { drawInstruction, holds, probes, type ConstraintLists } from "./constraints.ts";
+import { sampledDialog, type InstructedDialog, type Placement } from "./dialogs.ts";
+
+export interface SynthesisOptions {
+  /** The questions of dialogs, in their order. */
+  readonly asked: readonly (readonly string[])[];
+  readonly lists: ConstraintLists;
+  readonly dialogs: number;
+  /** Fewest and most turns of a dialog. */
+  readonly turns: readonly [number, number];
+  /** K answers at each turn, of which the one that keeps to most constraints is taken. */
+  readonly samples: number;
+  readonly temperature: number;
+  readonly placement: Placement;
+  /** Whether an opening that no answer keeps to is put before the best: for models too small to obey by themselves. */
+  readonly mendsOpenings: boolean;
+  /** Whether dialogs whose last answer breaks a constraint are left out. The paper does not say that they are. */
+  readonly keeps: "all" | "obedient";
+  readonly seed: number;
+}
+
+export interface SynthesisInputs {
+  readonly sampler: AnswerSampler;
+  /** The log. */
+  readonly file: string;
+  readonly origin: JsonObject;
+  readonly onProgress?: (done: number, of: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** @throws {ConfigError} when no dialog is left. */
+export async function synthesise(
+  options: SynthesisOptions,
+  inputs: SynthesisInputs,
+): Promise<InstructedDialog[]> {
+  const plans = plannedDialogs(options);
+  const total = plans.reduce((sum, { questions }) => sum + questions.length, 0);
+  const { dialogs: count, turns, samples, temperature, placement, mendsOpenings, seed } = options;
+  const header = {
+    ...inputs.origin,
+    dialogs: count,
+    turns,
+    samples,
+    temperature,
+    placement,
+    mendsOpenings,
+    seed,
+    total,
+  };
+  using log = new JsonLinesLog(inputs.file, header);
+  const places = log.earlier.map(
+    (line) => [Number(line["dialog"]), Number(line["turn"]), line["text"]] as const,
+  );
+  const known = new Map(places.map(([dialog, turn, text]) => [placeOf(dialog, turn, options), text]));
+  let dialogs: (InstructedDialog | undefined)[] = plans.map(({ instruction, questions }) => ({
+    instruction,
+    questions,
+    answers: [],
+  }));
+  for (let turn = 0; turn < turns[1]; turn += 1) {
+    const waiting = dialogs.flatMap((dialog, i) =>
+      dialog !== undefined && turn < dialog.questions.length ? [{ i, dialog }] : [],
+    );
+    const fresh = waiting.filter(({ i }) => !known.has(placeOf(i, turn, options)));
+    for await (const { place, text } of bestAnswers(fresh, turn, options, inputs)) {
+      const { i } = fresh[place]!;
+      known.set(placeOf(i, turn, options), text);
+      log.append({ dialog: i, turn, text });
+      inputs.onProgress?.(known.size, total);
+    }
+    dialogs = dialogs.map((dialog, i) => extended(dialog, turn, known.get(placeOf(i, turn, options))));
+  }
+  const whole = dialogs.filter((dialog) => dialog !== undefined);
+  const kept = options.keeps === "all" ? whole : whole.filter(isObedient);
+  if (kept.length > 0) return kept;
+  throw new ConfigError(`none of ${whole.length} dialogs ends with an answer that keeps to its instruction`, {
+    mend: "Sample more answers a turn (samples), or keep all dialogs (keeps=all).",
+  });
+}
+
+// --- internal ---
+
+function placeOf(dialog: number, turn: number, { turns }: SynthesisOptions): number {
+  return dialog * turns[1] + turn;
+}
+
+type Plan = Omit<InstructedDialog, "answers">;
+
+/** Instructions and questions. Dialogs are joined until there are turns enough; half of them end with a probe. */
+function plannedDialogs({ asked, lists, dialogs, turns, seed }: SynthesisOptions): Plan[] {
+  if (asked.length === 0) throw new ConfigError("there are no questions to ask");
+  const random = createRandom(seed);
+  return Array.from({ length: dialogs }, () => {
+    const instruction = drawInstruction(lists, random);
+    const length = turns[0] + random.int(turns[1] - turns[0] + 1);
+    const questions = drawQuestions(asked, length, random);
+    const probing = instruction.constraints.flatMap(({ kind }) => probes[kind] ?? []);
+    const isProbed = random.int(2) === 0;
+    if (isProbed && probing.length > 0) questions[length - 1] = probing[random.int(probing.length)]!;
+    return { instruction, questions };
+  });
+}
+
+function drawQuestions(asked: SynthesisOptions["asked"], length: number, random: Random): string[] {
+  const questions: string[] = [];
+  while (questions.length < length) questions.push(...asked[random.int(asked.length)]!);
+  return questions.slice(0, length);
+}
+
+interface Waiting {
+  readonly i: number;
+  readonly dialog: InstructedDialog;
+}
+
+/** @yields the best answer of each dialog as its K are finished; null where none can stand in a dialog. */
+async function* bestAnswers(
+  waiting: readonly Waiting[],
+  turn: number,
+  options: SynthesisOptions,
+  { sampler, signal }: SynthesisInputs,
+): AsyncGenerator<{ place: number; text: string | null }> {
+  if (waiting.length === 0) return;
+  const { samples, temperature, placement, seed } = options;
+  const base = createRandom(seed).int(2 ** 52);
+  const requests = waiting.map(({ i, dialog }) => ({
+    prompt: sampledDialog({ ...dialog, questions: dialog.questions.slice(0, turn + 1) }, placement),
+    temperature,
+    seeds: Array.from({ length: samples }, (_, k) => base + placeOf(i, turn, options) * samples + k),
+  }));
+  const found = waiting.map(() => Array.from({ length: samples }, () => ""));
+  const missing = waiting.map(() => samples);
+  for await (const { request, index, text } of sampler(requests, signal)) {
+    found[request]![index] = text;
+    missing[request]! -= 1;
+    if (missing[request] !== 0) continue;
+    const { dialog } = waiting[request]!;
+    const best = bestOf(found[request]!, dialog, turn);
+    yield {
+      place: request,
+      text: best === undefined ? null : options.mendsOpenings ? mended(best, dialog) : best,
+    };
+  }
+}
+
+/** The answer that keeps to the most constraints, the first of equals. */
+function bestOf(answers: readonly string[], dialog: InstructedDialog, turn: number): string | undefined {
+  const question = dialog.questions[turn]!;
+  const kept = (answer: string): number =>
+    dialog.instruction.constraints.filter((constraint) => holds(constraint, question, answer) === true)
+      .length;
+  return answers
+    .filter(isAnswer)
+    .reduce<string | undefined>(
+      (best, answer) => (best === undefined || kept(answer) > kept(best) ? answer : best),
+      undefined,
+    );
+}
+
+/** The answer, behind the openings that it should have. */
+function mended(answer: string, { instruction }: InstructedDialog): string {
+  return instruction.constraints
+    .filter((constraint) => constraint.kind === "opening" && holds(constraint, "", answer) !== true)
+    .reduce((text, { value }) => `${value}! ${text}`, answer);
+}
+
+/** A dialog that was left without an answer is none. */
+function extended(
+  dialog: InstructedDialog | undefined,
+  turn: number,
+  answer: unknown,
+): InstructedDialog | undefined {
+  if (dialog === undefined || turn >= dialog.questions.length) return dialog;
+  return typeof answer === "string" ? { ...dialog, answers: [...dialog.answers, answer] } : undefined;
+}
+
+function isObedient({ instruction, questions, answers }: InstructedDialog): boolean {
+  return instruction.constraints.every(
+    (constraint) => holds(constraint, questions.at(-1)!, answers.at(-1)!) !== false,
+  );
+}
