@@ -9,27 +9,12 @@
  *       report.html
  *       lock            the process that is training here
  *
- * The lock is a file that is made with its content in place (link(2) of a finished file fails where the name is
- * taken). A lock whose process is dead is taken over; a process is named by its pid and its start time, because
- * pids come round again.
- *
  * A run has begun when it has a checkpoint. Before that a recipe may still be mended: another one clears the folder.
  */
 
-import {
-  constants,
-  copyFileSync,
-  existsSync,
-  linkSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import { lockFile, lockFolder } from "../formats/folder-lock.ts";
 import { makeDirectory } from "../formats/make-directory.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { removeStaleTemporaries } from "../formats/atomic-file.ts";
@@ -71,7 +56,7 @@ export function openRunFolder({ out, name, recipe, mayDiffer = [] }: RunFolderOp
   const file = (part: string): string => join(path, part);
   refuseForeignFolder(path);
   makeDirectory(path);
-  const unlock = lock(path);
+  const unlock = lockFolder(path, { activity: "training", mend: "choose another --name" });
   try {
     clearLeftovers(path);
     const differences = existsSync(file("recipe.yaml")) ? differencesOf(path, { recipe, mayDiffer }) : [];
@@ -99,14 +84,12 @@ export function openRunFolder({ out, name, recipe, mayDiffer = [] }: RunFolderOp
 
 // --- internal ---
 
-const LOCK = "lock";
-
 /** A folder of something else is not a run's to fill; one that a killed process only just made is. */
 function refuseForeignFolder(path: string): void {
   if (!existsSync(path)) return;
   const names = readdirSync(path);
   if (names.includes("recipe.yaml")) return;
-  const foreign = names.find((name) => !name.startsWith(LOCK) && !/^\.tmp-.+-recipe\.yaml$/.test(name));
+  const foreign = names.find((name) => !name.startsWith(lockFile) && !/^\.tmp-.+-recipe\.yaml$/.test(name));
   if (foreign === undefined) return;
   throw new ConfigError(`${path} is not a run's folder: it holds ${foreign} and no recipe.yaml`, {
     mend: "Choose another --name.",
@@ -123,7 +106,7 @@ function clearLeftovers(folder: string): void {
 /** Everything but the lock. */
 function clear(path: string): void {
   for (const name of readdirSync(path))
-    if (!name.startsWith(LOCK)) rmSync(join(path, name), { recursive: true, force: true });
+    if (!name.startsWith(lockFile)) rmSync(join(path, name), { recursive: true, force: true });
 }
 
 /** What a recipe says otherwise than the one in the folder, in words. */
@@ -164,127 +147,4 @@ function leaves(record: RecipeRecord, prefix = ""): Map<string, string> {
     }
   }
   return found;
-}
-
-interface Owner {
-  readonly pid: number;
-  readonly host: string;
-  /** Clock ticks after boot at which the process began; empty where the system does not say. */
-  readonly started: string;
-}
-
-/** @returns how to unlock; safe to call twice. */
-function lock(folder: string): () => void {
-  const path = join(folder, LOCK);
-  const owner = { pid: process.pid, host: hostname(), started: startTime(process.pid) };
-  const mine = JSON.stringify({ ...owner, token: randomUUID() });
-  const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, mine);
-  try {
-    // Each round takes the lock, or finds its owner alive and throws, or loses to another process that takes it.
-    while (!link(draft, path) && !takeOver(folder, path, draft));
-  } finally {
-    rmSync(draft, { force: true });
-  }
-  return () => {
-    if (readIfThere(path) === mine) rmSync(path, { force: true });
-  };
-}
-
-/**
- * Replaces the lock of a dead process. Only who holds the claim may, and only after another look at the lock: of two
- * that found the same dead lock, the second would else replace the first one's new one.
- */
-function takeOver(folder: string, path: string, draft: string): boolean {
-  const dead = readIfThere(path);
-  if (dead === undefined) return false;
-  refuseLiving(dead, folder, path);
-  const claim = `${path}.claim`;
-  if (!link(draft, claim)) {
-    const claimed = readIfThere(claim);
-    const other = claimed === undefined ? undefined : parseOwner(claimed);
-    if (claimed !== undefined && !(other !== undefined && isAlive(other))) rmSync(claim, { force: true });
-    return false;
-  }
-  try {
-    if (readIfThere(path) !== dead) return false;
-    renameSync(draft, path);
-    return true;
-  } finally {
-    rmSync(claim, { force: true });
-  }
-}
-
-function refuseLiving(content: string, folder: string, path: string): void {
-  const owner = parseOwner(content);
-  if (owner === undefined) return;
-  if (owner.host !== hostname()) {
-    throw new ConfigError(`process ${owner.pid} on ${owner.host} holds ${path}`, {
-      mend: `If nothing trains there any more, delete ${path}.`,
-    });
-  }
-  if (isAlive(owner)) {
-    throw new ConfigError(`process ${owner.pid} is training in ${folder}`, {
-      mend: "Wait for it, stop it, or choose another --name.",
-    });
-  }
-}
-
-/** @returns whether the name was free. */
-function link(from: string, to: string): boolean {
-  try {
-    linkSync(from, to);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "EEXIST") return false;
-    // FAT and some network drives have no links.
-    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(codeOf(error))) throw error;
-  }
-  try {
-    copyFileSync(from, to, constants.COPYFILE_EXCL);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "EEXIST") return false;
-    throw error;
-  }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-function parseOwner(content: string): Owner | undefined {
-  try {
-    const { pid, host, started } = JSON.parse(content) as Partial<Owner>;
-    if (!Number.isSafeInteger(pid) || pid! <= 0 || host === undefined) return undefined;
-    return { pid: pid!, host, started: started ?? "" };
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive({ pid, started }: Owner): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it lives, and is somebody else's.
-    if (codeOf(error) !== "EPERM") return false;
-  }
-  return started === startTime(pid);
-}
-
-/** proc(5)'s stat: fields 3, the state, and 22, the start time, follow a parenthesised name that may hold spaces. */
-function startTime(pid: number): string {
-  const stat = readIfThere(`/proc/${pid}/stat`);
-  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
-  // A zombie has ended; only its parent has not looked.
-  return fields[0] === "Z" ? "ended" : (fields[19] ?? "");
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
 }

@@ -133,7 +133,7 @@ test("the lock of another machine is not judged", () => {
   writeFileSync(join(out, "first", "lock"), JSON.stringify({ pid: 7, host: "elsewhere", started: "1" }));
   expect(said(() => openRunFolder({ out, name: "first", recipe }))).toMatchInlineSnapshot(`
     "process 7 on elsewhere holds runs/first/lock
-      If nothing trains there any more, delete runs/first/lock."
+      If nothing is training there any more, delete runs/first/lock."
   `);
 });
 

@@ -1,0 +1,78 @@
+/** What was annotated, as comparisons to train on. */
+
+import type { Dialog } from "../../dialog/message.ts";
+import type { Comparison, Quality, SafetyLabel, Strength } from "../comparison.ts";
+import type { Database } from "../database.ts";
+import { judgeLabel } from "./annotators.ts";
+
+export interface ExportOptions {
+  /** Names of batches; all when left out. */
+  readonly batches?: readonly string[];
+  readonly split?: "train" | "test";
+  readonly quality?: Quality;
+}
+
+export interface Exported {
+  /** In the order they were begun; an item that several annotators decided is there once, by the first of them. */
+  readonly comparisons: readonly Comparison[];
+  /** Left out: the annotator flagged the item for the lead. */
+  readonly flagged: number;
+  /** Left out: further annotators' comparisons of the same items, which only agreement is told by. */
+  readonly repeated: number;
+  /** Left out: the answers say the same. */
+  readonly equal: number;
+}
+
+export async function exportComparisons(database: Database, options: ExportOptions = {}): Promise<Exported> {
+  const rows = await database.query<Row>(
+    `select t.history, t.question, l.content as left, r.content as right, d.better, d.strength, d.safety, b.quality,
+       a.name, a.kind, t.overlap_of is not null as "isRepeated", f.task_id is not null as "isFlagged"
+     from tasks t join decisions d on d.task_id = t.id and d.kind = 'compare'
+       join batches b on b.id = t.batch_id join annotators a on a.id = t.annotator_id
+       join answers l on l.task_id = t.id and l.side = 'left'
+       join answers r on r.task_id = t.id and r.side = 'right'
+       left join flags f on f.task_id = t.id
+     where ($1::text[] is null or b.name = any($1)) and ($2::text is null or b.split = $2)
+       and ($3::text is null or b.quality = $3)
+     order by b.opened_at, t.number`,
+    [options.batches ?? null, options.split ?? null, options.quality ?? null],
+  );
+  const firsts = rows.filter(({ isRepeated }) => !isRepeated);
+  const clear = firsts.filter(({ isFlagged }) => !isFlagged);
+  const different = clear.filter(({ left, right }) => left.trim() !== right.trim());
+  return {
+    comparisons: different.map(comparisonOf),
+    flagged: firsts.length - clear.length,
+    repeated: rows.length - firsts.length,
+    equal: clear.length - different.length,
+  };
+}
+
+// --- internal ---
+
+interface Row {
+  readonly history: Dialog;
+  readonly question: string;
+  readonly left: string;
+  readonly right: string;
+  readonly better: "left" | "right";
+  readonly strength: Strength;
+  readonly safety: SafetyLabel;
+  readonly quality: Quality;
+  readonly name: string;
+  readonly kind: "person" | "script";
+  readonly isRepeated: boolean;
+  readonly isFlagged: boolean;
+}
+
+function comparisonOf(row: Row): Comparison {
+  return {
+    prompt: [...row.history, { role: "user", content: row.question }],
+    chosen: row[row.better],
+    rejected: row[row.better === "left" ? "right" : "left"],
+    strength: row.strength,
+    safety: row.safety,
+    quality: row.quality,
+    judge: judgeLabel(row),
+  };
+}
