@@ -158,14 +158,15 @@ export class BatchDecoder implements Disposable {
     const wanted = rows.flatMap(({ target }, i) => (target === undefined ? [] : [i]));
     // Of one row, products take another kernel than of many, and would round otherwise: so it is computed twice.
     if (rows.length === 1) windows[0] = twice(windows[0]!);
-    const computed = wanted.length === 1 ? [...wanted, rows.length === 1 ? 1 : wanted[0]!] : wanted;
+    const computed = computedRows(wanted, rows.length);
     const pass = this.#passes.pass({ windows: windows.map(({ shape }) => shape), wants: computed.length });
     write(pass, windows, computed);
     await pass.graph.compute(signal);
     if (wanted.length === 0) return;
     const { vocabSize } = this.weights.config;
     const result = pass.result!.readF32();
-    for (const [row, i] of wanted.entries()) {
+    for (const i of wanted) {
+      const row = computed.indexOf(i);
       const { step, at } = rows[i]!.target!;
       logits[step]!.set(result.subarray(row * vocabSize, (row + 1) * vocabSize), at * vocabSize);
     }
@@ -281,6 +282,12 @@ function checkTokens(tokens: ArrayLike<number>, vocabSize: number): void {
 function checkLength(sequence: number, length: number, most: number): void {
   if (Number.isInteger(length) && length >= 0 && length <= most) return;
   throw new ConfigError(`sequence ${sequence} has ${most} tokens, and cannot go back to ${length}`);
+}
+
+/** Two at least; of two rows, both, for a pass that computes as many rows as it has computes them in their order. */
+function computedRows(wanted: readonly number[], count: number): readonly number[] {
+  if (wanted.length !== 1) return wanted;
+  return count <= 2 ? [0, 1] : [wanted[0]!, wanted[0]!];
 }
 
 /** The steps in passes of at most `chunkTokens` tokens. */

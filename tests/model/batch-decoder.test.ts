@@ -45,6 +45,14 @@ describe("a batch of sequences", () => {
     expect(sequences.map((sequence) => batch.length(sequence))).toEqual(read.map(({ length }) => length));
   });
 
+  test("a step of two tokens gives the logits of the second", async () => {
+    using backend = openBackend({ threads: 1 });
+    using weights = tinyWeights(backend);
+    using batch = new BatchDecoder(backend, weights, { cells: 64 });
+    const [logits] = await batch.step([last(batch.open(), 5, 6)]);
+    expect(relativeDifference(logits!, await alone(backend, weights, [5, 6]))).toBeLessThan(tolerance);
+  });
+
   test("long ones too, which the kernel reads in tiles and the batch in chunks, beside short ones", async () => {
     using backend = openBackend({ threads: 1 });
     const config = { ...tinyConfig, maxSeqLen: 400 };
