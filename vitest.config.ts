@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Four shelves: `pure` loads no native library; `engine` does, each file in a process of its own;
- * `differential` compares with what others wrote; `end-to-end` runs the commands as a user would.
+ * Five shelves: `pure` loads no native library; `engine` does, each file in a process of its own; `serve` keeps
+ * models open from test to test; `differential` compares with what others wrote; `end-to-end` runs the commands as a user would.
  */
 const pure = [
   "errors",
@@ -12,7 +12,6 @@ const pure = [
   "corpus",
   "oracle",
   "preference",
-  "serve",
   "cli",
   "architecture",
 ];
@@ -40,6 +39,7 @@ export default defineConfig({
     projects: [
       shelf("pure", pure, []),
       shelf("engine", engine, ["./tests/setup.ts"]),
+      shelf("serve", ["serve"], []),
       shelf("differential", ["differential"], ["./tests/setup.ts"]),
       shelf("end-to-end", ["end-to-end"], []),
     ],

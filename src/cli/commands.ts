@@ -90,6 +90,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/generate.ts")).generate,
   },
   {
+    name: "serve",
+    group: "Use a model",
+    summary: "Answer over HTTP, as OpenAI's API does",
+    load: async () => (await import("./commands/serve.ts")).serve,
+  },
+  {
     name: "tokenizer encode",
     group: "Use a model",
     summary: "Turn text into token ids, line by line",

@@ -1,0 +1,104 @@
+/** All of the server: models in their processes, the app before them, a port before that. */
+
+import { basename } from "node:path";
+import { ConfigError } from "../errors/errors.ts";
+import { readModelFiles } from "../model/load.ts";
+import { createApp } from "./app.ts";
+import { ModelPool, type PoolModel } from "./worker/model-pool.ts";
+import type { ServedModelOptions } from "./worker/served-model.ts";
+import type { ServerLimits } from "./limits.ts";
+import type { RequestLog } from "./request-log.ts";
+import type { RouteModule } from "./route.ts";
+import { isLoopback } from "./security/origin.ts";
+import { listen } from "./server.ts";
+import { readStaticFiles } from "./static.ts";
+
+export interface ServerOptions {
+  /** Their ids are the paths' last parts when left out. */
+  readonly models: readonly { readonly path: string; readonly id?: string }[];
+  /** Of each model. */
+  readonly model: Omit<ServedModelOptions, "path">;
+  readonly memoryBytes?: number;
+  readonly host: string;
+  readonly port: number;
+  readonly apiKeys?: readonly string[];
+  readonly corsOrigins?: readonly string[];
+  readonly limits?: Partial<ServerLimits>;
+  readonly log?: RequestLog;
+  /** Told what goes wrong beside requests. */
+  readonly report: (message: string) => void;
+  /** Of the built web page; there is none when the folder is not there. */
+  readonly pageFolder?: string;
+  readonly routes?: readonly RouteModule[];
+}
+
+export interface StartedServer {
+  readonly url: string;
+  /** Takes no new requests, and lets those that run go on for so many seconds at most. */
+  close(drainSeconds: number): Promise<void>;
+}
+
+/**
+ * Models are looked at now, and opened when they are asked for.
+ *
+ * @throws {ConfigError} for a model that is not there, or an address that cannot be listened at.
+ * @throws {FormatError} for a file that is no model.
+ */
+export async function startServer(options: ServerOptions): Promise<StartedServer> {
+  const { host, port, apiKeys = [], report, pageFolder, memoryBytes } = options;
+  const pool = new ModelPool(poolModels(options), {
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    died: (model, reason) => report(`the process of ${model} ended (${reason}); it is started again`),
+  });
+  let isOpen = true;
+  const page = pageFolder === undefined ? undefined : readStaticFiles(pageFolder);
+  const app = createApp({
+    engine: pool,
+    ...optional(options, ["limits", "corsOrigins", "log", "routes"]),
+    ...(page === undefined ? {} : { page }),
+    apiKeys,
+    wantsLoopbackHost: isLoopback(host) && apiKeys.length === 0,
+    report: (error) => report(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    isOpen: () => isOpen,
+  });
+  const server = await listen(app, { host, port });
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`,
+    async close(drainSeconds) {
+      isOpen = false;
+      await server.close(drainSeconds);
+      await pool.close();
+    },
+  };
+}
+
+// --- internal ---
+
+function poolModels({ models, model }: ServerOptions): PoolModel[] {
+  const known = new Map<string, string>();
+  return models.map(({ path, id = basename(path).replace(/\.(gguf|bin)$/, "") }) => {
+    const other = known.get(id);
+    if (other !== undefined) {
+      throw new ConfigError(`${other} and ${path} would both be called "${id}"`, {
+        mend: "Name one, as NAME=PATH.",
+      });
+    }
+    known.set(id, path);
+    return { id, options: { ...model, path }, bytes: bytesOf({ ...model, path }) };
+  });
+}
+
+/** Of weights and cache: an f16 key and value for each cell, layer and key-value head. */
+function bytesOf({ path, contextTokens, cells }: ServedModelOptions): number {
+  const { config, tensors } = readModelFiles(path);
+  let weights = 0;
+  for (const { parts } of tensors.values()) for (const { bytes } of parts) weights += bytes;
+  const tokens = cells ?? 4 * (contextTokens ?? config.maxSeqLen);
+  return weights + tokens * config.nLayers * config.nKvHeads * config.headDim * 2 * 2;
+}
+
+function optional<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Partial<Pick<T, K>> {
+  return Object.fromEntries(
+    keys.flatMap((key) => (from[key] === undefined ? [] : [[key, from[key]]])),
+  ) as Partial<Pick<T, K>>;
+}

@@ -1,0 +1,309 @@
+/** A model that answers requests: its weights, its tokenizer, its decoder, and who of the requests has its turn. */
+
+import { randomInt } from "node:crypto";
+import { createRandom } from "../../corpus/random.ts";
+import { encodePrompt } from "../../dialog/llama2-chat.ts";
+import type { Message } from "../../dialog/message.ts";
+import { createSampler, type SamplingOptions } from "../../generate/sampling.ts";
+import { checkTopLogprobs } from "../../generate/logprobs.ts";
+import { createStopStrings } from "../../generate/stop-strings.ts";
+import { BatchDecoder } from "../../model/batch-decoder.ts";
+import { openWeights, readModelFiles, type ModelFiles } from "../../model/load.ts";
+import type { OwnedWeights } from "../../model/weights.ts";
+import { openBackend, type Backend } from "../../tensor/backend.ts";
+import { createStreamDecoder } from "../../tokenizer/stream.ts";
+import { tokenizerOfModel } from "../../tokenizer/open.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import type {
+  ChatPrompt,
+  EmbedRequest,
+  Embeddings,
+  GenerateEvent,
+  GenerateRequest,
+  ModelDescription,
+  ModelStats,
+  Prompt,
+  SamplingSettings,
+  TokenizeRequest,
+  TokenPiece,
+} from "../engine.ts";
+import { invalid, problemOf } from "../problem.ts";
+import { Choice } from "./choice.ts";
+import { embedText } from "./embedding.ts";
+import { Scheduler, type Job } from "./scheduler.ts";
+import { tokenReports } from "./token-report.ts";
+import { oneAtATime } from "./turns.ts";
+
+export interface ServedModelOptions {
+  /** A Hugging Face or Meta folder, a `.gguf` file, or a llama2.c `.bin`. */
+  readonly path: string;
+  readonly tokenizer?: string;
+  /** Longest text with its prompt, in tokens; the model's own limit when left out. */
+  readonly contextTokens?: number;
+  /** Tokens that all texts together can hold; four contexts when left out. */
+  readonly cells?: number;
+  readonly parallel: number;
+  readonly queue: number;
+  readonly device?: string;
+  readonly threads?: number;
+  readonly repack?: boolean;
+}
+
+export class ServedModel implements Disposable {
+  readonly #files: ModelFiles;
+  readonly #tokenizer: Tokenizer;
+  readonly #backend: Backend;
+  readonly #weights: OwnedWeights;
+  readonly #decoder: BatchDecoder;
+  readonly #scheduler: Scheduler;
+  readonly #parallel: number;
+  readonly #counts = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  readonly #turn: () => Promise<() => void>;
+
+  /**
+   * The caller disposes it, when no request is left.
+   *
+   * @param turn settles when this model may compute; what it settles to says that it has.
+   * @throws {ConfigError} when something is missing. @throws {FormatError} when a file is damaged.
+   * @throws {EngineError} when the memory does not suffice.
+   */
+  constructor(options: ServedModelOptions, turn: () => Promise<() => void> = async () => () => {}) {
+    const { path, tokenizer, device = "auto", threads, repack = true, parallel, queue } = options;
+    this.#files = readModelFiles(path);
+    const { config } = this.#files;
+    this.#tokenizer = tokenizerOfModel(path, config.vocabSize, tokenizer);
+    const contextTokens = options.contextTokens ?? config.maxSeqLen;
+    const cells = options.cells ?? 4 * contextTokens;
+    const owned: Disposable[] = [];
+    try {
+      this.#backend = openBackend({ device, ...(threads === undefined ? {} : { threads }) });
+      owned.push(this.#backend);
+      this.#weights = openWeights(this.#backend, this.#files, { repack });
+      owned.push(this.#weights);
+      this.#decoder = new BatchDecoder(this.#backend, this.#weights, { cells, contextTokens });
+    } catch (error) {
+      for (const owner of owned.toReversed()) owner[Symbol.dispose]();
+      throw error;
+    }
+    this.#parallel = parallel;
+    this.#turn = oneAtATime(turn);
+    this.#scheduler = new Scheduler(this.#decoder, { parallel, queue }, this.#turn);
+  }
+
+  get description(): ModelDescription {
+    let parameters = 0;
+    let fileBytes = 0;
+    for (const { shape, parts } of this.#files.tensors.values()) {
+      parameters += shape.reduce((product, size) => product * size, 1);
+      for (const { bytes } of parts) fileBytes += bytes;
+    }
+    const { vocabSize } = this.#files.config;
+    return { contextTokens: this.#decoder.contextTokens, vocabSize, parameters, fileBytes };
+  }
+
+  get stats(): ModelStats {
+    const { running, waiting, steps } = this.#scheduler.stats;
+    const { cells, freeCells } = this.#decoder;
+    const residentBytes = process.memoryUsage.rss();
+    return { running, waiting, steps, cells, freeCells, ...this.#counts, residentBytes };
+  }
+
+  /**
+   * @param listen told of each event, the last of which is `done` or `failed`.
+   * @returns ends the work; nothing is told any more.
+   */
+  generate(request: GenerateRequest, listen: (event: GenerateEvent) => void): () => void {
+    let isEnded = false;
+    const emit = (event: GenerateEvent): void => {
+      if (isEnded) return;
+      if (event.type === "done" || event.type === "failed") isEnded = true;
+      listen(event);
+    };
+    let job: Job;
+    try {
+      const prompt = this.#tokensOf(request.prompt);
+      job = this.#job(request, prompt, emit);
+      this.#scheduler.submit(job);
+      emit({ type: "accepted", promptTokens: prompt.length });
+    } catch (error) {
+      emit({ type: "failed", problem: problemOf(error) });
+      return () => {};
+    }
+    return () => {
+      if (isEnded) return;
+      isEnded = true;
+      this.#scheduler.cancel(job);
+    };
+  }
+
+  /** @throws {RequestError} for a text that is too long. */
+  async embed({ inputs }: EmbedRequest): Promise<Embeddings> {
+    const tokens = inputs.map((input) => (typeof input === "string" ? this.#withBos(input) : [...input]));
+    const most = this.#decoder.contextTokens;
+    for (const [i, { length }] of tokens.entries()) {
+      if (length >= 1 && length <= most) continue;
+      throw invalid(`input ${i} has ${length} tokens, not 1 to ${most}`, "input", "context_length_exceeded");
+    }
+    const vectors: Float32Array[] = [];
+    for (const ids of tokens) {
+      const end = await this.#turn();
+      try {
+        vectors.push(await embedText(this.#backend, this.#weights, ids));
+      } finally {
+        end();
+      }
+    }
+    const promptTokens = tokens.reduce((sum, { length }) => sum + length, 0);
+    this.#counts.promptTokens += promptTokens;
+    return { vectors, promptTokens };
+  }
+
+  tokenize({ text, addSpecial }: TokenizeRequest): TokenPiece[] {
+    const ids = addSpecial ? this.#withBos(text) : [...this.#tokenizer.encode(text)];
+    return ids.map((id) => ({ id, piece: this.#tokenizer.model.pieces[id]!.piece }));
+  }
+
+  /** @throws {RequestError} for an id that is not in the vocabulary. */
+  detokenize(tokens: readonly number[]): string {
+    this.#checkIds(tokens, "tokens");
+    return this.#tokenizer.decode(tokens);
+  }
+
+  applyTemplate(prompt: ChatPrompt): string {
+    // Of the tokens, so that it is what the model reads.
+    const { bosId, eosId } = this.#tokenizer;
+    const pieces = this.#tokenizer.model.pieces;
+    let text = "";
+    let run: number[] = [];
+    for (const id of [...this.#tokensOf(prompt), -1]) {
+      if (id !== bosId && id !== eosId && id !== -1) {
+        run.push(id);
+        continue;
+      }
+      text += this.#tokenizer.decode(run) + (pieces[id]?.piece ?? "");
+      run = [];
+    }
+    return text;
+  }
+
+  [Symbol.dispose](): void {
+    this.#decoder[Symbol.dispose]();
+    this.#weights[Symbol.dispose]();
+    this.#backend[Symbol.dispose]();
+  }
+
+  #job(request: GenerateRequest, prompt: readonly number[], emit: (event: GenerateEvent) => void): Job {
+    const { client, count } = request;
+    if (count > this.#parallel)
+      throw invalid(`n (${count}) is above the ${this.#parallel} texts at a time`, "n");
+    this.#checkLength(prompt.length);
+    const choices = this.#choices(request, prompt, emit);
+    let cachedTokens = 0;
+    const usage = (): { promptTokens: number; cachedTokens: number; completionTokens: number } => ({
+      promptTokens: prompt.length,
+      cachedTokens,
+      completionTokens: choices.reduce((sum, { drawn }) => sum + drawn, 0),
+    });
+    return {
+      client,
+      choices,
+      started: (cached) => {
+        cachedTokens = cached;
+        this.#counts.promptTokens += prompt.length;
+        this.#counts.cachedTokens += cached;
+      },
+      done: () => {
+        this.#counts.completionTokens += usage().completionTokens;
+        emit({ type: "done", usage: usage() });
+      },
+      failed: (error) => {
+        report(error);
+        emit({ type: "failed", problem: problemOf(error) });
+      },
+    };
+  }
+
+  #choices(
+    request: GenerateRequest,
+    prompt: readonly number[],
+    emit: (event: GenerateEvent) => void,
+  ): Choice[] {
+    const { count, stop, topLogprobs, ignoresEnd = false } = request;
+    const { vocabSize } = this.#files.config;
+    const tokenizer = this.#tokenizer;
+    if (topLogprobs !== undefined) checkTopLogprobs(topLogprobs);
+    const maxTokens = Math.min(request.maxTokens ?? Number.POSITIVE_INFINITY, this.#decoder.contextTokens);
+    const seed = request.seed ?? randomInt(2 ** 47);
+    const report = tokenReports(tokenizer);
+    return Array.from({ length: count }, (_, index) => {
+      const random = createRandom(seed + index);
+      return new Choice({
+        index,
+        prompt,
+        maxTokens,
+        stopIds: ignoresEnd ? [] : [tokenizer.eosId, tokenizer.bosId],
+        sampler: createSampler(
+          samplingOf(request.sampling, ignoresEnd ? [tokenizer.eosId] : []),
+          vocabSize,
+          () => random.next(),
+        ),
+        stops: createStopStrings(stop),
+        text: createStreamDecoder(tokenizer, prompt),
+        trimsStart: request.prompt.type === "messages",
+        ...(topLogprobs === undefined ? {} : { logprobs: { top: topLogprobs, report } }),
+        emit,
+      });
+    });
+  }
+
+  #tokensOf(prompt: Prompt): number[] {
+    switch (prompt.type) {
+      case "messages":
+        return [...encodePrompt(prompt.messages as readonly Message[], this.#tokenizer)];
+      case "text":
+        return this.#withBos(prompt.text);
+      case "tokens":
+        this.#checkIds(prompt.tokens, "prompt");
+        return [...prompt.tokens];
+    }
+  }
+
+  #withBos(text: string): number[] {
+    const { bosId } = this.#tokenizer;
+    const ids = this.#tokenizer.encode(text);
+    return bosId < 0 ? [...ids] : [bosId, ...ids];
+  }
+
+  #checkIds(ids: readonly number[], param: string): void {
+    const { vocabSize } = this.#tokenizer;
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    if (wrong !== undefined) throw invalid(`token ${wrong} is not one of ${vocabSize} tokens`, param);
+  }
+
+  /** @throws {RequestError} for a prompt that is empty or leaves no room for an answer. */
+  #checkLength(tokens: number): void {
+    if (tokens === 0) throw invalid("the prompt has no tokens", "prompt");
+    const most = Math.min(this.#decoder.contextTokens, this.#decoder.cells) - 1;
+    if (tokens <= most) return;
+    throw invalid(
+      `the prompt has ${tokens} tokens, and the context has room for ${most}`,
+      "messages",
+      "context_length_exceeded",
+    );
+  }
+}
+
+// --- internal ---
+
+function samplingOf(
+  { logitBias = [], ...settings }: SamplingSettings,
+  bannedIds: readonly number[],
+): SamplingOptions {
+  return { ...settings, ...(logitBias.length === 0 ? {} : { logitBias: new Map(logitBias) }), bannedIds };
+}
+
+/** What a client must not see goes to the log. */
+function report(error: unknown): void {
+  if (problemOf(error).status < 500) return;
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+}

@@ -1,0 +1,227 @@
+/** What OpenAI's own client and Vercel's AI SDK make of the server, over a port and with the model in its process. */
+
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { embedMany, generateText, streamText } from "ai";
+import {
+  OpenAI,
+  type APIError,
+  APIUserAbortError,
+  AuthenticationError,
+  BadRequestError,
+  NotFoundError,
+} from "openai";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startServer, type StartedServer } from "../../src/serve/start.ts";
+import { tinyFolder, type TinyFolder } from "./tiny-served.ts";
+
+const key = "a-key-of-24-characters--";
+const messages: OpenAI.ChatCompletionMessageParam[] = [
+  { role: "system", content: "Answer." },
+  { role: "user", content: [{ type: "text", text: "hi" }] },
+];
+
+let folder: TinyFolder;
+let server: StartedServer;
+let openai: OpenAI;
+beforeAll(async () => {
+  folder = tinyFolder(2048);
+  server = await startServer({
+    models: [{ path: folder.path }],
+    model: { device: "cpu", threads: 1, parallel: 8, queue: 16 },
+    host: "127.0.0.1",
+    port: 0,
+    apiKeys: [key],
+    report: () => {},
+  });
+  openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: key, maxRetries: 0 });
+});
+afterAll(async () => {
+  await server.close(1);
+  folder[Symbol.dispose]();
+});
+
+describe("OpenAI's client:", () => {
+  const options = { model: "tiny", messages, temperature: 0, max_tokens: 12 } as const;
+
+  test("a chat completion", async () => {
+    const answer = await openai.chat.completions.create(options);
+    expect(answer.choices[0]!.message).toMatchObject({ role: "assistant", content: expect.any(String) });
+    expect(answer.usage!.completion_tokens).toBe(12);
+  });
+
+  test("a stream says what the whole answer says", async () => {
+    const whole = await openai.chat.completions.create(options);
+    const stream = await openai.chat.completions.create({
+      ...options,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let text = "";
+    let usage: OpenAI.CompletionUsage | null | undefined;
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? "";
+      ({ usage } = chunk);
+    }
+    expect(text).toBe(whole.choices[0]!.message.content);
+    expect(usage!.completion_tokens).toBe(12);
+  });
+
+  test("its stream helper puts the answer together", async () => {
+    const runner = openai.chat.completions.stream({ ...options, n: 2, seed: 1, temperature: 1 });
+    const final = await runner.finalChatCompletion();
+    expect(final.choices).toHaveLength(2);
+    const whole = await openai.chat.completions.create({ ...options, n: 2, seed: 1, temperature: 1 });
+    for (const { index, message } of whole.choices) {
+      expect(final.choices.find((choice) => choice.index === index)!.message.content).toBe(message.content);
+    }
+  });
+
+  test("the same seed gives the same text, another seed another", async () => {
+    const ask = async (seed: number): Promise<string | null> =>
+      (await openai.chat.completions.create({ ...options, temperature: 1, top_p: 1, seed })).choices[0]!
+        .message.content;
+    expect(await ask(7)).toBe(await ask(7));
+    expect(await ask(7)).not.toBe(await ask(8));
+  });
+
+  test("stop, logit_bias, logprobs", async () => {
+    const a = 3 + "a".codePointAt(0)!;
+    const answer = await openai.chat.completions.create({
+      ...options,
+      logit_bias: { [a]: 100 },
+      stop: ["aaaa"],
+      logprobs: true,
+      top_logprobs: 2,
+    });
+    expect(answer.choices[0]).toMatchObject({ finish_reason: "stop", message: { content: "" } });
+    const { content } = answer.choices[0]!.logprobs!;
+    expect(content!.map(({ token }) => token)).toEqual(["a", "a", "a", "a"]);
+    expect(content![0]!.bytes).toEqual([97]);
+    expect(content![0]!.top_logprobs).toHaveLength(2);
+  });
+
+  test("plain completions: a text, several, tokens, streamed and echoed", async () => {
+    const { choices } = await openai.completions.create({
+      model: "tiny",
+      prompt: ["a", "b"],
+      n: 2,
+      max_tokens: 3,
+    });
+    expect(choices.map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+    const echoed = await openai.completions.create({
+      model: "tiny",
+      prompt: "a b",
+      echo: true,
+      max_tokens: 3,
+      logprobs: 1,
+    });
+    expect(echoed.choices[0]!.text).toMatch(/^a b/);
+    expect(echoed.choices[0]!.logprobs!.tokens).toHaveLength(3);
+    expect(echoed.choices[0]!.logprobs!.text_offset![0]).toBe(3);
+    const prompt = [1, 100, 101];
+    const whole = await openai.completions.create({ model: "tiny", prompt, temperature: 0, max_tokens: 9 });
+    let text = "";
+    const stream = await openai.completions.create({
+      model: "tiny",
+      prompt,
+      temperature: 0,
+      max_tokens: 9,
+      stream: true,
+    });
+    for await (const chunk of stream) text += chunk.choices[0]?.text ?? "";
+    expect(text).toBe(whole.choices[0]!.text);
+  });
+
+  test("embeddings have length 1, and the same in both encodings", async () => {
+    const input = ["a whale", "a ship", "a whale"];
+    const { data } = await openai.embeddings.create({ model: "tiny", input });
+    const floats = await openai.embeddings.create({ model: "tiny", input, encoding_format: "float" });
+    for (const [i, { embedding }] of data.entries()) {
+      expect(Math.hypot(...embedding)).toBeCloseTo(1, 5);
+      expect(floats.data[i]!.embedding).toEqual([...embedding]);
+    }
+    expect(data[0]!.embedding).toEqual(data[2]!.embedding);
+    expect(data[0]!.embedding).not.toEqual(data[1]!.embedding);
+  });
+
+  test("the list of models", async () => {
+    const models = await openai.models.list();
+    expect(models.data.map(({ id }) => id)).toEqual(["tiny"]);
+    expect((await openai.models.retrieve("tiny")).object).toBe("model");
+  });
+
+  test("errors are of the class that belongs to them", async () => {
+    const stranger = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "wrong", maxRetries: 0 });
+    await expect(stranger.models.list()).rejects.toThrow(AuthenticationError);
+    await expect(openai.chat.completions.create({ ...options, model: "gpt" })).rejects.toThrow(NotFoundError);
+    await expect(openai.models.retrieve("gpt")).rejects.toThrow(NotFoundError);
+    const wrong = openai.chat.completions.create({ ...options, temperature: -1 });
+    await expect(wrong).rejects.toThrow(BadRequestError);
+    await expect(wrong).rejects.toMatchObject({ param: "temperature", type: "invalid_request_error" });
+    const long = [{ role: "user", content: "long ".repeat(1000) }] as const;
+    await expect(openai.chat.completions.create({ ...options, messages: [...long] })).rejects.toMatchObject({
+      code: "context_length_exceeded",
+    } satisfies Partial<APIError>);
+  });
+
+  test("an answer can be broken off, streamed or not", async () => {
+    const endless = { ...options, max_tokens: 2000, logit_bias: { 2: -1000, 1: -1000 } };
+    const stream = await openai.chat.completions.create({ ...endless, stream: true });
+    let pieces = 0;
+    for await (const _ of stream) {
+      pieces += 1;
+      if (pieces === 5) break;
+    }
+    expect(pieces).toBe(5);
+    const controller = new AbortController();
+    const whole = openai.chat.completions.create(endless, { signal: controller.signal });
+    setTimeout(() => controller.abort(), 50);
+    await expect(whole).rejects.toThrow(APIUserAbortError);
+    const isIdle = async (): Promise<boolean> => {
+      const metrics = await fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${key}` } });
+      return (await metrics.text()).includes('cria_texts_running{model="tiny"} 0');
+    };
+    await expect.poll(isIdle, { timeout: 5000 }).toBe(true);
+  });
+});
+
+describe("Vercel's AI SDK:", () => {
+  const provider = (): ReturnType<typeof createOpenAICompatible> =>
+    createOpenAICompatible({ name: "cria", baseURL: `${server.url}/v1`, apiKey: key, includeUsage: true });
+
+  test("a text, with its usage", async () => {
+    const { text, usage, finishReason } = await generateText({
+      model: provider()("tiny"),
+      prompt: "hi",
+      maxOutputTokens: 8,
+      temperature: 0,
+    });
+    expect(text).not.toBe("");
+    expect(usage.outputTokens).toBe(8);
+    expect(finishReason).toBe("length");
+  });
+
+  test("a stream", async () => {
+    const options = { model: provider()("tiny"), prompt: "hi", maxOutputTokens: 8, temperature: 0 };
+    const { textStream, usage } = streamText(options);
+    let text = "";
+    for await (const piece of textStream) text += piece;
+    expect(text).toBe((await generateText(options)).text);
+    expect((await usage).outputTokens).toBe(8);
+  });
+
+  test("embeddings", async () => {
+    const model = provider().embeddingModel("tiny");
+    const { embeddings } = await embedMany({ model, values: ["a", "b"] });
+    expect(embeddings).toHaveLength(2);
+  });
+
+  test("an error", async () => {
+    const model = createOpenAICompatible({ name: "cria", baseURL: `${server.url}/v1`, apiKey: "wrong" })(
+      "tiny",
+    );
+    await expect(generateText({ model, prompt: "hi", maxRetries: 0 })).rejects.toThrow(
+      "This API key is not known.",
+    );
+  });
+});
