@@ -3,6 +3,7 @@
 import type { Dialog } from "../../dialog/message.ts";
 import type { Comparison, Quality, SafetyLabel, Strength } from "../comparison.ts";
 import type { Database } from "../database.ts";
+import { comparisonOfPair, type Exclusion } from "../pair.ts";
 import { judgeLabel } from "./annotators.ts";
 
 export interface ExportOptions {
@@ -19,8 +20,8 @@ export interface Exported {
   readonly flagged: number;
   /** Left out: further annotators' comparisons of the same items, which only agreement is told by. */
   readonly repeated: number;
-  /** Left out: the answers say the same. */
-  readonly equal: number;
+  /** Left out: no comparison, by reason, such as equal answers. */
+  readonly excluded: ReadonlyMap<Exclusion, number>;
 }
 
 export async function exportComparisons(database: Database, options: ExportOptions = {}): Promise<Exported> {
@@ -39,13 +40,15 @@ export async function exportComparisons(database: Database, options: ExportOptio
   );
   const firsts = rows.filter(({ isRepeated }) => !isRepeated);
   const clear = firsts.filter(({ isFlagged }) => !isFlagged);
-  const different = clear.filter(({ left, right }) => left.trim() !== right.trim());
-  return {
-    comparisons: different.map(comparisonOf),
-    flagged: firsts.length - clear.length,
-    repeated: rows.length - firsts.length,
-    equal: clear.length - different.length,
-  };
+  const comparisons: Comparison[] = [];
+  const excluded = new Map<Exclusion, number>();
+  for (const row of clear) {
+    const read = comparisonOf(row);
+    if (typeof read === "string") excluded.set(read, (excluded.get(read) ?? 0) + 1);
+    else comparisons.push(read);
+  }
+  const flagged = firsts.length - clear.length;
+  return { comparisons, flagged, repeated: rows.length - firsts.length, excluded };
 }
 
 // --- internal ---
@@ -65,14 +68,18 @@ interface Row {
   readonly isFlagged: boolean;
 }
 
-function comparisonOf(row: Row): Comparison {
-  return {
-    prompt: [...row.history, { role: "user", content: row.question }],
-    chosen: row[row.better],
-    rejected: row[row.better === "left" ? "right" : "left"],
-    strength: row.strength,
-    safety: row.safety,
-    quality: row.quality,
-    judge: judgeLabel(row),
-  };
+function comparisonOf(row: Row): Comparison | Exclusion {
+  const { strength, safety, quality } = row;
+  const judge = judgeLabel(row);
+  const prompt = [...row.history, { role: "user" as const, content: row.question }];
+  const answered = (side: "left" | "right"): Dialog => [...prompt, { role: "assistant", content: row[side] }];
+  return comparisonOfPair(
+    {
+      chosen: answered(row.better),
+      rejected: answered(row.better === "left" ? "right" : "left"),
+      strength,
+      safety,
+    },
+    { quality, judge, largestMargin: 0 },
+  );
 }

@@ -1,0 +1,127 @@
+/**
+ * The answers of tasks, while they are being made. One making a task, however many pages listen; it goes on when they
+ * leave, so a page that is loaded again finds what was said so far and hears the rest.
+ */
+
+import type { Dialog } from "../../dialog/message.ts";
+import type { Batch, Variant } from "../../preference/annotation/batches.ts";
+import { promptOf, saveAnswers, type Side, type Task } from "../../preference/annotation/tasks.ts";
+import type { Database } from "../../preference/database.ts";
+
+export interface AnswerRequest {
+  readonly variant: Variant;
+  /** Ends with the question. */
+  readonly prompt: Dialog;
+  /** The same gives the same answer. */
+  readonly seed: number;
+}
+
+/** @yields the answer's text piece by piece. */
+export type AnswerGenerator = (request: AnswerRequest, signal: AbortSignal) => AsyncIterable<string>;
+
+export type AnswerEvent =
+  | { readonly type: "text"; readonly side: Side; readonly text: string }
+  /** Both are whole and on the disk. */
+  | { readonly type: "done" }
+  | { readonly type: "failed"; readonly message: string };
+
+/** An answer is cut here: no page and no one can read more. */
+const maxCharacters = 4_000_000;
+
+export class AnswerStreams implements Disposable {
+  readonly #database: Database;
+  readonly #generate: AnswerGenerator;
+  readonly #makings = new Map<string, Making>();
+  readonly #closing = new AbortController();
+
+  constructor(database: Database, generate: AnswerGenerator) {
+    this.#database = database;
+    this.#generate = generate;
+  }
+
+  /** @yields what was said so far, then what is said, then one `done` or `failed`. */
+  async *listen(task: Task, batch: Batch, signal: AbortSignal): AsyncGenerator<AnswerEvent> {
+    const making = this.#makings.get(task.id) ?? this.#make(task, batch);
+    for (let heard = 0; !signal.aborted;) {
+      const event = making.events[heard];
+      if (event !== undefined) {
+        heard += 1;
+        yield event;
+        if (event.type !== "text") return;
+      } else await making.next(signal);
+    }
+  }
+
+  /** Stops what is being made. */
+  [Symbol.dispose](): void {
+    this.#closing.abort();
+  }
+
+  #make(task: Task, batch: Batch): Making {
+    const making = new Making();
+    this.#makings.set(task.id, making);
+    const run = async (): Promise<AnswerEvent> => {
+      try {
+        const [left, right] = await Promise.all([
+          this.#answer(making, "left", this.#requestOf(task, batch, "left")),
+          this.#answer(making, "right", this.#requestOf(task, batch, "right")),
+        ]);
+        await saveAnswers(this.#database, task, { left, right });
+        return { type: "done" };
+      } catch (error) {
+        return { type: "failed", message: error instanceof Error ? error.message : String(error) };
+      }
+    };
+    void run().then((end) => {
+      this.#makings.delete(task.id);
+      making.push(end);
+    });
+    return making;
+  }
+
+  #requestOf(task: Task, { variants }: Batch, side: Side): AnswerRequest {
+    const place = side === "left" ? task.leftVariant : task.rightVariant;
+    // One model twice would say the same twice at equal seeds.
+    return { variant: variants[place]!, prompt: promptOf(task), seed: task.seed + Number(side === "right") };
+  }
+
+  async #answer(making: Making, side: Side, request: AnswerRequest): Promise<string> {
+    let answer = "";
+    for await (const text of this.#generate(request, this.#closing.signal)) {
+      const room = maxCharacters - answer.length;
+      const piece = text.slice(0, room);
+      answer += piece;
+      making.push({ type: "text", side, text: piece });
+      if (text.length > room) break;
+    }
+    this.#closing.signal.throwIfAborted();
+    return answer;
+  }
+}
+
+// --- internal ---
+
+class Making {
+  readonly events: AnswerEvent[] = [];
+  #waiting = new Set<() => void>();
+
+  push(event: AnswerEvent): void {
+    this.events.push(event);
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const wake of waiting) wake();
+  }
+
+  /** Settles at the next event, or when the listener leaves. */
+  next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        signal.removeEventListener("abort", wake);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal.addEventListener("abort", wake);
+    });
+  }
+}
