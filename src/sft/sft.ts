@@ -3,25 +3,19 @@
  * full sequences. Each epoch is packed anew from the seed, so a run continues after its newest checkpoint bit for bit.
  */
 
-import { join } from "node:path";
 import type { Example } from "../dialog/llama2-chat.ts";
-import { ConfigError, FormatError } from "../errors/errors.ts";
+import { ConfigError } from "../errors/errors.ts";
 import type { AdamWOptions } from "../tensor/adamw.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Precision } from "../tensor/graph.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { LlamaWeights, OwnedWeights } from "../model/weights.ts";
-import {
-  latestCheckpoint,
-  loadCheckpointWeights,
-  pruneCheckpoints,
-  readRunState,
-  restoreOptimizer,
-} from "../train/checkpoint.ts";
-import { trainSteps, type StepReport } from "../train/loop.ts";
-import { createSaver, type Saver } from "../train/saver.ts";
+import type { LlamaWeights } from "../model/weights.ts";
+import { loadCheckpointWeights, restoreOptimizer } from "../train/checkpoint.ts";
+import type { StepReport } from "../train/loop.ts";
+import { createSaver } from "../train/saver.ts";
 import { cosineSchedule } from "../train/schedule.ts";
 import { nextToken, type MicroBatch } from "../train/next-token.ts";
+import { isDone, resumedStage, runStage, savedAlready, type StageRun } from "../train/stage-run.ts";
 import { Trainer } from "../train/step.ts";
 import { packExamples, type PackedRows } from "./pack.ts";
 
@@ -76,46 +70,51 @@ export type SftEvent =
 export async function fineTune(options: SftOptions, inputs: SftInputs): Promise<string> {
   const { backend, folder, model, onEvent, signal } = inputs;
   checkOptions(options);
-  const resumed = latestCheckpoint(folder);
-  const state = resumed === undefined ? undefined : sftState(resumed);
-  if (resumed !== undefined && state !== undefined) {
-    onEvent({ type: "resumed", step: state.step, checkpoint: resumed });
-    // A process that was killed between writing a checkpoint and deleting the oldest left one too many.
-    pruneCheckpoints(folder, options.keepCheckpoints);
-  }
+  const resumed = resumedStage(folder, "sft", options.keepCheckpoints);
+  if (resumed !== undefined)
+    onEvent({ type: "resumed", step: resumed.state.step, checkpoint: resumed.checkpoint });
   const batches = new EpochBatches(options, inputs);
-  const isDone = state !== undefined && state.step >= batches.steps && state.owesValidation !== true;
-  if (resumed !== undefined && isDone) return resumed;
-  using weights = loadCheckpointWeights(backend, resumed ?? model);
+  if (resumed !== undefined && isDone(resumed, batches.steps)) return resumed.checkpoint;
+  using weights = loadCheckpointWeights(backend, resumed?.checkpoint ?? model);
   using trainer = new Trainer(backend, weights, nextToken, {
     ...options,
     batch: options.microBatchSize,
     seq: options.seqLen,
   });
-  if (resumed !== undefined) restoreOptimizer(resumed, trainer.state);
+  if (resumed !== undefined) restoreOptimizer(resumed.checkpoint, trainer.state);
   onEvent({ type: "started", steps: batches.steps, rows: batches.rows, truncated: batches.truncated });
   const saver = createSaver({
     ...inputs,
     keepCheckpoints: options.keepCheckpoints,
     weights,
     optimizer: trainer.state,
-    // One that owes its validation is written again when that is made.
-    resumed: state?.owesValidation === true ? undefined : resumed,
+    resumed: savedAlready(resumed),
     onSaved: (checkpoint, step) => onEvent({ type: "checkpoint", step, checkpoint }),
   });
-  const run = new Run(options, inputs, { weights, trainer, batches, state, saver });
-  return await run.toEnd(signal);
+  const { steps } = batches;
+  const { sample } = inputs;
+  const run: StageRun<MicroBatch> = {
+    ...options,
+    stage: "sft",
+    state: resumed?.state,
+    steps,
+    trainer,
+    saver,
+    lr: scheduleOf(options, steps),
+    batchesOf: (step) => batches.of(step),
+    onStep: (report) => onEvent({ type: "step", ...report }),
+    async validate(step) {
+      const heldOut = batches.heldOut();
+      if (heldOut.length === 0) return;
+      const { loss } = await trainer.evaluate(heldOut, signal);
+      onEvent({ type: "validation", step, loss });
+    },
+    ...(sample === undefined ? {} : { sample: (step) => sample(weights, step) }),
+  };
+  return await runStage(run, signal);
 }
 
 // --- internal ---
-
-/** What `run.json` keeps of a fine-tuning run. */
-interface SftState {
-  readonly step: number;
-  readonly updates: number;
-  /** The run was interrupted in the validation of its last step. */
-  readonly owesValidation?: boolean;
-}
 
 /** Packed rows, and which of them have a token that counts: the others teach nothing and are left out. */
 interface Lessons extends PackedRows {
@@ -204,80 +203,11 @@ function microBatches(packed: PackedRows, rows: readonly number[], size: number)
   return batches;
 }
 
-interface RunParts {
-  readonly weights: OwnedWeights;
-  readonly trainer: Trainer<MicroBatch>;
-  readonly batches: EpochBatches;
-  readonly state: SftState | undefined;
-  readonly saver: Saver;
-}
-
-class Run {
-  readonly #options: SftOptions;
-  readonly #inputs: SftInputs;
-  readonly #parts: RunParts;
-  #state: SftState;
-
-  constructor(options: SftOptions, inputs: SftInputs, parts: RunParts) {
-    this.#options = options;
-    this.#inputs = inputs;
-    this.#parts = parts;
-    this.#state = parts.state ?? { step: 0, updates: 0 };
-  }
-
-  async toEnd(signal: AbortSignal | undefined): Promise<string> {
-    const { trainer, batches } = this.#parts;
-    const {
-      lr: peak,
-      warmupRatio,
-      minLrRatio,
-      checkpointEvery,
-      validationEvery,
-      sampleEvery,
-    } = this.#options;
-    const { steps } = batches;
-    let { step } = this.#state;
-    const plan = {
-      done: this.#state,
-      steps,
-      lr: cosineSchedule({ peak, warmupSteps: Math.ceil(steps * warmupRatio), steps, minRatio: minLrRatio }),
-      next: () => batches.of(step),
-      lastCheckpoint: () => this.#parts.saver.last,
-    };
-    try {
-      for await (const report of trainSteps(trainer, plan, signal)) {
-        step = report.step;
-        this.#state = { step, updates: report.updates, ...(step === steps ? { owesValidation: true } : {}) };
-        this.#inputs.onEvent({ type: "step", ...report });
-        if (isDue(step, sampleEvery)) await this.#inputs.sample?.(this.#parts.weights, step);
-        if (step < steps && isDue(step, validationEvery)) await this.#validate(signal);
-        if (step < steps && isDue(step, checkpointEvery)) this.#save();
-      }
-      if (this.#state.owesValidation === true) await this.#validate(signal);
-    } catch (error) {
-      if (signal?.aborted === true) this.#save();
-      throw error;
-    }
-    return this.#save();
-  }
-
-  async #validate(signal: AbortSignal | undefined): Promise<void> {
-    const { owesValidation: _, ...state } = this.#state;
-    const heldOut = this.#parts.batches.heldOut();
-    if (heldOut.length > 0) {
-      const { loss } = await this.#parts.trainer.evaluate(heldOut, signal);
-      this.#inputs.onEvent({ type: "validation", step: state.step, loss });
-    }
-    this.#state = state;
-  }
-
-  #save(): string {
-    return this.#parts.saver.save({ stage: "sft", ...this.#state });
-  }
-}
-
-function isDue(step: number, every: number): boolean {
-  return every > 0 && step % every === 0;
+function scheduleOf(
+  { lr: peak, warmupRatio, minLrRatio }: SftOptions,
+  steps: number,
+): (step: number) => number {
+  return cosineSchedule({ peak, warmupSteps: Math.ceil(steps * warmupRatio), steps, minRatio: minLrRatio });
 }
 
 function checkOptions({ batchSize, microBatchSize, epochs }: SftOptions): void {
@@ -291,13 +221,4 @@ function checkOptions({ batchSize, microBatchSize, epochs }: SftOptions): void {
       mend: `Set ${name} to 1 or more.`,
     });
   }
-}
-
-function sftState(checkpoint: string): SftState {
-  const state = readRunState(checkpoint);
-  if (state["stage"] === "sft" && typeof state["updates"] === "number") return state as unknown as SftState;
-  throw new FormatError("this is not the checkpoint of a fine-tuning run", {
-    file: join(checkpoint, "run.json"),
-    mend: "Choose another --name.",
-  });
 }

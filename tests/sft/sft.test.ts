@@ -285,5 +285,5 @@ test.each([
 test("a checkpoint of another stage is not gone on from", async () => {
   const { checkpoint } = await whole("other");
   writeFileSync(join(checkpoint, "run.json"), JSON.stringify({ stage: "pretrain", step: 6, updates: 6 }));
-  await expect(run("other")).rejects.toThrow("this is not the checkpoint of a fine-tuning run");
+  await expect(run("other")).rejects.toThrow('this is not the checkpoint of a run of stage "sft"');
 });
