@@ -162,7 +162,7 @@ function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
     limits: { maxTokens: args["max-tokens"], requestSeconds: args.timeout },
     ...(args.log === "none" ? {} : { log: args.log === "json" ? jsonLog(write) : readableLog(write) }),
     report: (message) => write(`${message}\n`),
-    pageFolder: fileURLToPath(new URL("../../../web/dist", import.meta.url)),
+    pageFolder: fileURLToPath(new URL("../../../dist/web", import.meta.url)),
   };
 }
 
