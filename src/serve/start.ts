@@ -1,5 +1,6 @@
 /** All of the server: models in their processes, the app before them, a port before that. */
 
+import { freemem } from "node:os";
 import { basename } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
 import { readModelFiles } from "../model/load.ts";
@@ -18,6 +19,7 @@ export interface ServerOptions {
   readonly models: readonly { readonly path: string; readonly id?: string }[];
   /** Of each model. */
   readonly model: Omit<ServedModelOptions, "path">;
+  /** Of all open models together; what is free now, less a tenth, when left out. */
   readonly memoryBytes?: number;
   readonly host: string;
   readonly port: number;
@@ -45,9 +47,9 @@ export interface StartedServer {
  * @throws {FormatError} for a file that is no model.
  */
 export async function startServer(options: ServerOptions): Promise<StartedServer> {
-  const { host, port, apiKeys = [], report, pageFolder, memoryBytes } = options;
-  const pool = new ModelPool(poolModels(options), {
-    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+  const { host, port, apiKeys = [], report, pageFolder, memoryBytes = 0.9 * freemem() } = options;
+  const pool = new ModelPool(poolModels(options, memoryBytes), {
+    memoryBytes,
     died: (model, reason) => report(`the process of ${model} ended (${reason}); it is started again`),
   });
   let isOpen = true;
@@ -74,7 +76,7 @@ export async function startServer(options: ServerOptions): Promise<StartedServer
 
 // --- internal ---
 
-function poolModels({ models, model }: ServerOptions): PoolModel[] {
+function poolModels({ models, model }: ServerOptions, memoryBytes: number): PoolModel[] {
   const known = new Map<string, string>();
   return models.map(({ path, id = basename(path).replace(/\.(gguf|bin)$/, "") }) => {
     const other = known.get(id);
@@ -84,17 +86,27 @@ function poolModels({ models, model }: ServerOptions): PoolModel[] {
       });
     }
     known.set(id, path);
-    return { id, options: { ...model, path }, bytes: bytesOf({ ...model, path }) };
+    const { weightBytes, cellBytes, contextTokens } = sizesOf(path, model.contextTokens);
+    // As many contexts as four texts of full length need, if they take no more than a quarter of the memory.
+    const affordable = Math.floor(memoryBytes / 4 / cellBytes);
+    const cells = model.cells ?? Math.max(contextTokens, Math.min(4 * contextTokens, affordable));
+    return { id, options: { ...model, path, cells }, bytes: weightBytes + cells * cellBytes };
   });
 }
 
-/** Of weights and cache: an f16 key and value for each cell, layer and key-value head. */
-function bytesOf({ path, contextTokens, cells }: ServedModelOptions): number {
+interface ModelSizes {
+  readonly weightBytes: number;
+  /** An f16 key and value of each layer and key-value head. */
+  readonly cellBytes: number;
+  readonly contextTokens: number;
+}
+
+function sizesOf(path: string, context: number | undefined): ModelSizes {
   const { config, tensors } = readModelFiles(path);
-  let weights = 0;
-  for (const { parts } of tensors.values()) for (const { bytes } of parts) weights += bytes;
-  const tokens = cells ?? 4 * (contextTokens ?? config.maxSeqLen);
-  return weights + tokens * config.nLayers * config.nKvHeads * config.headDim * 2 * 2;
+  let weightBytes = 0;
+  for (const { parts } of tensors.values()) for (const { bytes } of parts) weightBytes += bytes;
+  const cellBytes = config.nLayers * config.nKvHeads * config.headDim * 2 * 2;
+  return { weightBytes, cellBytes, contextTokens: context ?? config.maxSeqLen };
 }
 
 function optional<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Partial<Pick<T, K>> {

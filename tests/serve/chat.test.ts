@@ -13,8 +13,8 @@ beforeAll(() => {
   engine = localEngine(folder.path);
   app = createApp({ engine });
 });
-afterAll(() => {
-  engine[Symbol.dispose]();
+afterAll(async () => {
+  await engine.close();
   folder[Symbol.dispose]();
 });
 

@@ -5,11 +5,11 @@ import { ServedModel, type ServedModelOptions } from "../../src/serve/worker/ser
 import { EventBuffer } from "../../src/serve/event-buffer.ts";
 import { invalid } from "../../src/serve/problem.ts";
 
-export interface LocalEngine extends Engine, Disposable {
+export interface LocalEngine extends Engine {
   readonly model: ServedModel;
 }
 
-/** The caller disposes it. */
+/** The caller closes it. */
 export function localEngine(path: string, options: Partial<ServedModelOptions> = {}): LocalEngine {
   const model = new ServedModel({ path, device: "cpu", threads: 1, parallel: 8, queue: 16, ...options });
   const check = (id: string): void => {
@@ -37,7 +37,10 @@ export function localEngine(path: string, options: Partial<ServedModelOptions> =
     tokenize: async (request) => model.tokenize(request),
     detokenize: async (_model, tokens) => model.detokenize(tokens),
     applyTemplate: async (_model, prompt) => model.applyTemplate(prompt),
-    close: async () => {},
-    [Symbol.dispose]: () => model[Symbol.dispose](),
+    async close() {
+      // What was cancelled leaves before the next pass.
+      while (model.stats.running > 0) await new Promise((later) => setTimeout(later, 1));
+      model[Symbol.dispose]();
+    },
   };
 }

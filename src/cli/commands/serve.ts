@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../errors/errors.ts";
 import { defaultLimits } from "../../serve/limits.ts";
 import { jsonLog, readableLog } from "../../serve/request-log.ts";
+import { cloudRoutes, clouds, type Cloud } from "../../serve/routes/cloud.ts";
 import { isLoopback } from "../../serve/security/origin.ts";
 import { startServer, type ServerOptions } from "../../serve/start.ts";
 import { defineCommand, type ArgumentValues } from "../command.ts";
@@ -99,6 +100,13 @@ const serveArguments = {
     valueHint: "SECONDS",
     description: "How long requests may go on when it is told to stop",
   },
+  cloud: {
+    type: "string",
+    multiple: true,
+    choices: clouds,
+    valueHint: "NAME",
+    description: "Adds a cloud's routes: sagemaker, azure, huggingface or vertex",
+  },
   log: {
     type: "string",
     choices: ["text", "json", "none"],
@@ -145,7 +153,7 @@ function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
   return {
     models: args.models.map(modelOf),
     host: args.host,
-    port: args.port,
+    port: args.cloud.includes("vertex") ? Number(process.env["AIP_HTTP_PORT"] ?? args.port) : args.port,
     model: {
       device: args.device,
       repack: !args["as-stored"],
@@ -159,6 +167,7 @@ function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
     ...(memory === undefined ? {} : { memoryBytes: 1e9 * memory }),
     apiKeys,
     corsOrigins: args["cors-origin"],
+    routes: args.cloud.map((cloud) => cloudRoutes(cloud as Cloud, process.env)),
     limits: { maxTokens: args["max-tokens"], requestSeconds: args.timeout },
     ...(args.log === "none" ? {} : { log: args.log === "json" ? jsonLog(write) : readableLog(write) }),
     report: (message) => write(`${message}\n`),

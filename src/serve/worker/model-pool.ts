@@ -3,7 +3,6 @@
  * recently used first, when another needs their memory.
  */
 
-import { freemem } from "node:os";
 import type {
   ChatPrompt,
   EmbedRequest,
@@ -30,8 +29,8 @@ export interface PoolModel {
 }
 
 export interface PoolOptions {
-  /** Of all open models together; what is free when the server starts, less a tenth, when left out. */
-  readonly memoryBytes?: number;
+  /** Of all open models together. */
+  readonly memoryBytes: number;
   /** Told when a model's process ends by itself. */
   readonly died: (model: string, reason: string) => void;
 }
@@ -43,7 +42,7 @@ export class ModelPool implements Engine {
   #lastOpening: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
-  constructor(models: readonly PoolModel[], { memoryBytes = 0.9 * freemem(), died }: PoolOptions) {
+  constructor(models: readonly PoolModel[], { memoryBytes, died }: PoolOptions) {
     this.#memoryBytes = memoryBytes;
     const turns = new Turns();
     for (const { id, options, bytes } of models) {
