@@ -3,14 +3,14 @@
  * Attention, preferences and evaluation. They take the function type; whoever calls them opens the model.
  */
 
-import { createRandom } from "../corpus/random.ts";
 import { encodePrompt } from "../dialog/llama2-chat.ts";
 import { strip, type Dialog } from "../dialog/message.ts";
-import { Decoder } from "../model/decoder.ts";
+import { BatchDecoder } from "../model/batch-decoder.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { generateTokens, type StopReason } from "./generate.ts";
+import { generateBatch, type BatchRequest } from "./batch.ts";
+import type { StopReason } from "./generate.ts";
 
 export interface AnswerRequest {
   /** Ends with the user's message. */
@@ -61,34 +61,44 @@ export function answerSampler(
   settings: AnswerSettings,
 ): AnswerSampler {
   return async function* (requests, signal) {
-    using decoder = new Decoder(backend, weights);
-    for (const [request, { prompt, temperature, seeds }] of requests.entries()) {
-      const ids = encodePrompt(prompt, tokenizer);
-      for (const [index, seed] of seeds.entries()) {
-        const random = createRandom(seed);
-        decoder.truncate(0);
-        const options = {
-          ...settings,
-          temperature,
-          topK: 0,
-          stopIds: [tokenizer.eosId],
-          next: () => random.next(),
-        };
-        const written: number[] = [];
-        const tokens = generateTokens(decoder, ids, options, signal);
-        let step = await tokens.next();
-        for (; step.done !== true; step = await tokens.next()) written.push(step.value);
-        const text = answerText(tokenizer, ids, written);
-        yield { request, index, text, tokens: written.length, reason: step.value };
-      }
+    if (requests.length === 0) return;
+    const asked = requests.map(({ prompt, temperature, seeds }) => ({
+      prompt: encodePrompt(prompt, tokenizer),
+      seeds,
+      options: { ...settings, temperature, topK: 0, stopIds: [tokenizer.eosId] },
+    }));
+    using decoder = new BatchDecoder(backend, weights, { cells: cellsFor(asked, weights) });
+    for await (const answer of generateBatch(decoder, asked, { maxSequences }, signal)) {
+      const { request, index, tokens, reason } = answer;
+      const text = answerText(tokenizer, asked[request]!.prompt, tokens);
+      yield { request, index, text, tokens: tokens.length, reason };
     }
   };
 }
 
 // --- internal ---
 
+/** More at once read the weights no less often in effect, and take longer until the first is finished. */
+const maxSequences = 32;
+
+/** Memory for keys and values that is taken only if one answer needs it. */
+const mostCacheBytes = 512 * 2 ** 20;
+
+/** Enough for as many answers as run at once, within the bounds of memory. */
+function cellsFor(requests: readonly BatchRequest[], { config, layers }: LlamaWeights): number {
+  const lengths = requests.map(({ prompt, seeds, options }) => {
+    const answer = Math.min(options.maxTokens, Math.max(0, config.maxSeqLen - prompt.length));
+    return { one: prompt.length + answer, all: prompt.length + seeds.length * answer };
+  });
+  const longest = Math.max(...lengths.map(({ one }) => one));
+  const all = lengths.reduce((sum, length) => sum + length.all, 0);
+  const bytes = layers[0]?.wk.dtype === "f32" ? 4 : 2;
+  const cellBytes = 2 * config.nLayers * config.nKvHeads * config.headDim * bytes;
+  return Math.max(longest, Math.min(all, maxSequences * longest, Math.floor(mostCacheBytes / cellBytes)));
+}
+
 /** What the tokens say after the prompt, without white space at the ends. */
-function answerText(tokenizer: Tokenizer, prompt: Int32Array, answer: readonly number[]): string {
+function answerText(tokenizer: Tokenizer, prompt: Int32Array, answer: Int32Array): string {
   const before = tokenizer.decode(prompt);
   return strip(tokenizer.decode([...prompt, ...answer]).slice(before.length));
 }
