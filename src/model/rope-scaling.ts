@@ -338,7 +338,7 @@ function knownKind(config: LlamaConfig): RopeScaling | undefined {
   if (divisors.every((divisor) => divisor === 1)) return undefined;
   // Llama 3.1 and 3.2, and whatever else has their proportions.
   const factors = new Set([8, 32, Math.round(Math.max(...divisors))]);
-  const guesses = [...factors].map((factor): RopeScaling => ({ ...llama3, factor }));
+  const guesses = Array.from(factors, (factor): RopeScaling => ({ ...llama3, factor }));
   return (
     guesses.find((guess) => {
       const expected = frequencyDivisors({ ...config, ropeScaling: guess })!;

@@ -143,7 +143,7 @@ describe.each(Object.entries(kinds))("%s", (name, ropeScaling) => {
     const metadata = new Map(
       ggufConfigMetadata(config).map(([key, type, value]) => [
         key,
-        type === "float32" ? Math.fround(value as number) : value,
+        type === "float32" ? Math.fround(value) : value,
       ]),
     );
     const ropeDivisors = frequencyDivisors(config);
