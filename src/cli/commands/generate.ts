@@ -7,6 +7,7 @@ import { checkTopLogprobs, type TokenLogprobs } from "../../generate/logprobs.ts
 import { checkSampling } from "../../generate/sampling.ts";
 import { checkStopStrings } from "../../generate/stop-strings.ts";
 import { defineCommand } from "../command.ts";
+import { constraintOf, grammarArguments, grammarOf } from "../grammar-options.ts";
 import { modelArguments, openModel, samplingArguments, samplingOf } from "../model-options.ts";
 import { formatNumberOf } from "../terminal.ts";
 
@@ -38,6 +39,7 @@ export const generate = defineCommand({
       valueHint: "TEXT",
       description: "End the text before this; may be given again",
     },
+    ...grammarArguments,
     ...samplingArguments,
     logprobs: {
       type: "string",
@@ -51,12 +53,14 @@ export const generate = defineCommand({
   examples: [
     'cria generate runs/speedrun/model -p "The people of the United States"',
     'cria generate stories15M.bin --tokenizer tokenizer.model -p "Once upon a time" -n 100 --temperature 0',
+    'cria generate model.gguf -p "A character, as JSON: " --json-schema character.schema.json',
   ],
   async run(args, { stdout, stderr, signal }) {
     const sampling = samplingOf(args);
     checkSampling(sampling);
     checkStopStrings(args.stop);
     if (args.logprobs !== undefined) checkTopLogprobs(args.logprobs);
+    const grammar = grammarOf(args);
     using model = openModel(args);
     const { tokenizer } = model;
     const ids = [tokenizer.bosId, ...tokenizer.encode(args.prompt)];
@@ -65,6 +69,7 @@ export const generate = defineCommand({
       ...sampling,
       maxTokens: args.tokens,
       stopIds: [tokenizer.eosId, tokenizer.bosId],
+      ...constraintOf(grammar, model, args.prompt === ""),
       next: () => random.next(),
       stopStrings: args.stop,
       ...(args.logprobs === undefined ? {} : { topLogprobs: args.logprobs }),
