@@ -37,7 +37,7 @@ import { jsonRules, list, row, whiteSpace } from "./grammar/json-text.ts";
 import { hermesCalls, type CallFormat } from "./tools/call-format.ts";
 
 export { callFormatOf, hermesCalls, mistralCalls, type CallFormat } from "./tools/call-format.ts";
-export { parseToolCalls, ToolCallParser, type ToolCall, type ToolEvent } from "./tools/call-parser.ts";
+export { parseToolCalls, ToolCallParser } from "./tools/call-parser.ts";
 
 export interface ToolDefinition {
   readonly type: "function";

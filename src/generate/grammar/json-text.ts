@@ -82,13 +82,24 @@ const leadingDigit: Expression = characters([0x31, 0x39]);
 const exponent = (digitsOfIt: Expression): Expression =>
   sequence(oneOf("eE"), optional(text("+")), digitsOfIt);
 
-/** Below 1.7976931348623157e308, and that. */
-const beforeLargest: Expression = choice(
-  sequence(
-    text("1"),
-    optional(sequence(text("."), choice(characters([0x30, 0x36]), text("78")), digits(0, mostDigits))),
+/** What comes after 1. in the largest double, times 10 to the power of 308. */
+const largest = Array.from("7976931348623157");
+
+/** From 1 to the largest: at some digit it is less, or it ends. */
+const toLargest: Expression = sequence(
+  text("1"),
+  optional(
+    sequence(
+      text("."),
+      choice(
+        ...largest.flatMap((own, i) => {
+          const before = text(largest.slice(0, i).join(""));
+          const less = characters([digit[0], digit[0] + Number(own) - 1]);
+          return [sequence(before, text(own)), sequence(before, less, digits(0, mostDigits))];
+        }),
+      ),
+    ),
   ),
-  text("1.7976931348623157"),
 );
 
 /** Exponents of three digits only after one digit, for a double ends at 1.8e308. */
@@ -106,7 +117,7 @@ const number: Expression = sequence(
       optional(fraction),
       exponent(choice(sequence(oneOf("12"), digits(2, 2)), sequence(text("30"), characters([0x30, 0x37])))),
     ),
-    sequence(beforeLargest, exponent(text("308"))),
+    sequence(toLargest, exponent(text("308"))),
   ),
 );
 
