@@ -2,8 +2,8 @@
  * Dialogs for Ghost Attention, written by the policy itself: random instructions, questions that people asked, and the
  * policy's answers with the instruction at every turn, best of K as in rejection sampling.
  *
- * Turn after turn for all dialogs at once. Answers are logged, and each follows from a seed of its own, so a run that
- * was killed goes on and ends with the same dialogs.
+ * Turn after turn, some dialogs at once; their answers are a line of a log. Each answer follows from a seed of its own,
+ * and the same dialogs are always answered together, so a run that was killed goes on and ends with the same dialogs.
  */
 
 import { createRandom, type Random } from "../corpus/random.ts";
@@ -62,27 +62,27 @@ export async function synthesise(
     total,
   };
   using log = new JsonLinesLog(inputs.file, header);
-  const places = log.earlier.map(
-    (line) => [Number(line["dialog"]), Number(line["turn"]), line["text"]] as const,
-  );
-  const known = new Map(places.map(([dialog, turn, text]) => [placeOf(dialog, turn, options), text]));
+  const known = new Map(log.earlier.map((line) => [line["block"], line["texts"] as (string | null)[]]));
+  let done = 0;
   let dialogs: (InstructedDialog | undefined)[] = plans.map(({ instruction, questions }) => ({
     instruction,
     questions,
     answers: [],
   }));
   for (let turn = 0; turn < turns[1]; turn += 1) {
+    const answers = new Map<number, string | null>();
     const waiting = dialogs.flatMap((dialog, i) =>
       dialog !== undefined && turn < dialog.questions.length ? [{ i, dialog }] : [],
     );
-    const fresh = waiting.filter(({ i }) => !known.has(placeOf(i, turn, options)));
-    for await (const { place, text } of bestAnswers(fresh, turn, options, inputs)) {
-      const { i } = fresh[place]!;
-      known.set(placeOf(i, turn, options), text);
-      log.append({ dialog: i, turn, text });
-      inputs.onProgress?.(known.size, total);
+    for (let from = 0; from < waiting.length; from += blockDialogs) {
+      const block = `${turn} ${from}`;
+      const together = waiting.slice(from, from + blockDialogs);
+      const texts = known.get(block) ?? (await bestAnswers(together, turn, options, inputs));
+      if (!known.has(block)) log.append({ block, texts });
+      for (const [k, { i }] of together.entries()) answers.set(i, texts[k]!);
+      inputs.onProgress?.((done += together.length), total);
     }
-    dialogs = dialogs.map((dialog, i) => extended(dialog, turn, known.get(placeOf(i, turn, options))));
+    dialogs = dialogs.map((dialog, i) => extended(dialog, turn, answers.get(i)));
   }
   const whole = dialogs.filter((dialog) => dialog !== undefined);
   const kept = options.keeps === "all" ? whole : whole.filter(isObedient);
@@ -94,9 +94,8 @@ export async function synthesise(
 
 // --- internal ---
 
-function placeOf(dialog: number, turn: number, { turns }: SynthesisOptions): number {
-  return dialog * turns[1] + turn;
-}
+/** Dialogs that are answered together. */
+const blockDialogs = 64;
 
 type Plan = Omit<InstructedDialog, "answers">;
 
@@ -126,34 +125,27 @@ interface Waiting {
   readonly dialog: InstructedDialog;
 }
 
-/** @yields the best answer of each dialog as its K are finished; null where none can stand in a dialog. */
-async function* bestAnswers(
+/** The best answer of each dialog; null where none can stand in a dialog. */
+async function bestAnswers(
   waiting: readonly Waiting[],
   turn: number,
   options: SynthesisOptions,
   { sampler, signal }: SynthesisInputs,
-): AsyncGenerator<{ place: number; text: string | null }> {
-  if (waiting.length === 0) return;
-  const { samples, temperature, placement, seed } = options;
+): Promise<(string | null)[]> {
+  const { samples, temperature, placement, turns, seed } = options;
   const base = createRandom(seed).int(2 ** 52);
   const requests = waiting.map(({ i, dialog }) => ({
     prompt: sampledDialog({ ...dialog, questions: dialog.questions.slice(0, turn + 1) }, placement),
     temperature,
-    seeds: Array.from({ length: samples }, (_, k) => base + placeOf(i, turn, options) * samples + k),
+    seeds: Array.from({ length: samples }, (_, k) => base + (i * turns[1] + turn) * samples + k),
   }));
   const found = waiting.map(() => Array.from({ length: samples }, () => ""));
-  const missing = waiting.map(() => samples);
-  for await (const { request, index, text } of sampler(requests, signal)) {
-    found[request]![index] = text;
-    missing[request]! -= 1;
-    if (missing[request] !== 0) continue;
-    const { dialog } = waiting[request]!;
-    const best = bestOf(found[request]!, dialog, turn);
-    yield {
-      place: request,
-      text: best === undefined ? null : options.mendsOpenings ? mended(best, dialog) : best,
-    };
-  }
+  for await (const { request, index, text } of sampler(requests, signal)) found[request]![index] = text;
+  return waiting.map(({ dialog }, place) => {
+    const best = bestOf(found[place]!, dialog, turn);
+    if (best === undefined) return null;
+    return options.mendsOpenings ? mended(best, dialog) : best;
+  });
 }
 
 /** The answer that keeps to the most constraints, the first of equals. */

@@ -1,15 +1,17 @@
 /**
  * K answers of the newest policy to each prompt, at each of some temperatures (Llama 2 §3.2.3, rejection sampling).
  *
- * Answers are written to a log as they are finished, in any order. Each follows from a seed of its own, so a run that
- * was killed samples what is missing and ends with the same answers as one that was not.
+ * Prompts are answered in groups, and a group's answers are one line of a log. Each answer follows from a seed of its
+ * own; the last bits of a model's logits may follow from what is sampled beside it as well, but a group is always
+ * sampled whole. So a run that was killed samples the groups that it lacks and ends with the answers of one that was
+ * not.
  */
 
 import { createRandom } from "../corpus/random.ts";
 import type { Prompt } from "../dialog/prompts.ts";
 import { JsonLinesLog } from "../formats/json-lines.ts";
 import type { JsonObject } from "../formats/json.ts";
-import type { AnswerRequest, AnswerSampler } from "../generate/answers.ts";
+import type { AnswerSampler } from "../generate/answers.ts";
 import type { StopReason } from "../generate/generate.ts";
 
 export interface SamplingPlan {
@@ -46,56 +48,63 @@ export interface SamplingInputs {
 /** @returns all samples, ordered by prompt, temperature and k: `[prompts · temperatures · K]`. */
 export async function sampleAnswers(plan: SamplingPlan, inputs: SamplingInputs): Promise<Sample[]> {
   const { prompts, temperatures, samples, seed } = plan;
-  const total = prompts.length * temperatures.length * samples;
-  const found = new Map<number, Sample>();
+  const each = temperatures.length * samples;
+  const total = prompts.length * each;
   using log = new JsonLinesLog(inputs.file, { ...inputs.origin, temperatures, samples, seed, total });
-  for (const record of log.earlier) {
-    const sample = record as unknown as Sample;
-    found.set(placeOf(sample, plan), sample);
+  const known = new Map(log.earlier.map((line) => [line["group"], line["samples"] as unknown as Sample[]]));
+  const size = Math.max(1, Math.floor(groupAnswers / each));
+  const found: Sample[] = [];
+  for (let group = 0; group * size < prompts.length; group += 1) {
+    const from = group * size;
+    const sampled =
+      known.get(group) ??
+      (await sampleGroup(plan, [from, Math.min(prompts.length, from + size)], {
+        ...inputs,
+        onProgress: (done) => inputs.onProgress?.(found.length + done, total),
+      }));
+    if (!known.has(group)) log.append({ group, samples: sampled.map((sample) => ({ ...sample })) });
+    found.push(...sampled);
   }
-  inputs.onProgress?.(found.size, total);
-  const wanted = missing(plan, found);
-  const requests = wanted.map(({ request }) => request);
-  if (requests.length > 0) {
-    for await (const answer of inputs.sampler(requests, inputs.signal)) {
-      const { prompt, temperature, ks } = wanted[answer.request]!;
-      const { text, tokens, reason } = answer;
-      const sample: Sample = { prompt, temperature, k: ks[answer.index]!, text, tokens, reason };
-      log.append({ ...sample });
-      found.set(placeOf(sample, plan), sample);
-      inputs.onProgress?.(found.size, total);
-    }
-  }
-  return Array.from({ length: total }, (_, place) => found.get(place)!);
+  inputs.onProgress?.(total, total);
+  return found;
 }
 
 // --- internal ---
 
-interface Wanted {
-  readonly prompt: number;
-  readonly temperature: number;
-  readonly ks: readonly number[];
-  readonly request: AnswerRequest;
-}
+/** Answers in a group: enough to fill a batch, few enough to sample again after a kill. */
+const groupAnswers = 256;
 
-function placeOf(
-  { prompt, temperature, k }: Pick<Sample, "prompt" | "temperature" | "k">,
-  plan: SamplingPlan,
-) {
-  return (prompt * plan.temperatures.length + temperature) * plan.samples + k;
-}
-
-/** A request for each prompt and temperature of which not all K are there: one prefill for all it lacks. */
-function missing(plan: SamplingPlan, found: ReadonlyMap<number, Sample>): Wanted[] {
+async function sampleGroup(
+  { prompts, temperatures, samples, seed }: SamplingPlan,
+  [from, to]: readonly [number, number],
+  {
+    sampler,
+    onProgress,
+    signal,
+  }: Omit<SamplingInputs, "onProgress"> & { onProgress: (done: number) => void },
+): Promise<Sample[]> {
+  const each = temperatures.length * samples;
   // Drawn from the seed's own generator first, so that sample 1 of seed 1 is not sample 0 of seed 2.
-  const base = createRandom(plan.seed).int(2 ** 52);
-  return plan.prompts.flatMap(({ dialog }, prompt) =>
-    plan.temperatures.flatMap((degrees, temperature) => {
-      const place = (k: number): number => placeOf({ prompt, temperature, k }, plan);
-      const ks = Array.from({ length: plan.samples }, (_, k) => k).filter((k) => !found.has(place(k)));
-      if (ks.length === 0) return [];
-      const request = { prompt: dialog, temperature: degrees, seeds: ks.map((k) => base + place(k)) };
-      return [{ prompt, temperature, ks, request }];
+  const base = createRandom(seed).int(2 ** 52);
+  const requests = prompts.slice(from, to).flatMap(({ dialog }, i) =>
+    temperatures.map((temperature, t) => {
+      const first = base + (from + i) * each + t * samples;
+      return { prompt: dialog, temperature, seeds: Array.from({ length: samples }, (_, k) => first + k) };
     }),
   );
+  const found: Sample[] = [];
+  let done = 0;
+  for await (const { request, index, text, tokens, reason } of sampler(requests, signal)) {
+    const prompt = from + Math.floor(request / temperatures.length);
+    found[request * samples + index] = {
+      prompt,
+      temperature: request % temperatures.length,
+      k: index,
+      text,
+      tokens,
+      reason,
+    };
+    onProgress((done += 1));
+  }
+  return found;
 }

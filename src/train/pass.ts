@@ -55,14 +55,7 @@ export function buildPass<Batch>(
     const mask = causalMask(graph, seq);
     const attend = (inputs: Parameters<typeof causalAttention>[1]): Tensor =>
       causalAttention(graph, inputs, mask);
-    const states = finalStates(graph, weights, {
-      batch,
-      seq,
-      tokens,
-      positions,
-      attend,
-      contextTokens: seq,
-    });
+    const states = finalStates(graph, weights, { batch, seq, tokens, positions, attend });
     const { loss, write, outputs = {} } = objective.build(graph, { weights, states, batch, seq });
     for (const output of [...Object.values(outputs), loss]) graph.output(output);
     if (gradients !== undefined) {

@@ -85,7 +85,7 @@ interface SampleLine {
 const samplesOf = (name: string): SampleLine[] =>
   linesOf(name, "samples.jsonl")
     .slice(1)
-    .map((line) => JSON.parse(line) as SampleLine);
+    .flatMap((line) => (JSON.parse(line) as { samples: SampleLine[] }).samples);
 
 test("each prompt's winner is the best of its answers at all temperatures, and is what is trained on", async () => {
   const { tuned, winners } = await reject("run");
@@ -128,19 +128,41 @@ describe("a run that was killed", () => {
     const whole = await reject("whole");
     const path = join(folder, "whole", "samples.jsonl");
     const size = readFileSync(path).length;
-    const expected = samplesOf("whole").map((line) => JSON.stringify(line));
+    const expected = samplesOf("whole");
     // Cut at every 40th byte: between lines, within one, within the header.
     for (let at = 0; at < size; at += 40) {
       truncateSync(path, at);
       rmSync(join(folder, "whole", "scores.jsonl"));
       const resumed = await reject("whole");
-      expect(
-        samplesOf("whole")
-          .map((line) => JSON.stringify(line))
-          .toSorted(),
-      ).toEqual(expected.toSorted());
+      expect(samplesOf("whole")).toEqual(expected);
       expect(resumed.tuned).toBe(whole.tuned);
     }
+  });
+
+  test("samples the groups that it lacks, whole, and no others", async () => {
+    // 160 answers a prompt: a group each.
+    const many = { options: { samples: 80 } };
+    const whole = await reject("whole", many);
+    const path = join(folder, "whole", "samples.jsonl");
+    const lines = readFileSync(path, "utf8").split("\n");
+    expect(lines).toHaveLength(1 + 3 + 1);
+    truncateSync(path, Buffer.byteLength(`${lines[0]}\n${lines[1]}\n`) + 10);
+    rmSync(join(folder, "whole", "scores.jsonl"));
+    let asked = 0;
+    const sampler = (): Opened<AnswerSampler> => {
+      const opened = openSampler();
+      return {
+        ...opened,
+        run(requests, signal) {
+          asked += requests.reduce((sum, { seeds }) => sum + seeds.length, 0);
+          return opened.run(requests, signal);
+        },
+      };
+    };
+    const resumed = await reject("whole", { ...many, sampler });
+    expect(asked).toBe(320);
+    expect(readFileSync(path, "utf8").split("\n")).toEqual(lines);
+    expect(resumed.tuned).toBe(whole.tuned);
   });
 
   test("in its scores asks the reward for what is missing only", async () => {
