@@ -1,10 +1,12 @@
 /**
- * Reads llama2.c's model files (f32, versions 0 and 1) and its tokenizer.bin.
+ * Reads llama2.c's model files, of f32 (versions 0 and 1) and of i8 in groups with a scale each (version 2), and its
+ * tokenizer.bin.
  *
  * Version 0 has no magic number: seven i32 and then the tensors, which is why every count is held against the
  * file's exact size. A negative vocabulary size says that the head has weights of its own. Version 1 has a
- * header of 256 bytes and another order of tensors. (karpathy/llama2.c, export.py: legacy_export,
- * version1_export)
+ * header of 256 bytes and another order of tensors. So has version 2, whose header ends with the size of a group; each
+ * matrix is all its i8 values and then all its scales, and norms stay f32. (karpathy/llama2.c, export.py:
+ * legacy_export, version1_export, version2_export)
  */
 
 import { FormatError } from "../errors/errors.ts";
@@ -31,8 +33,9 @@ export interface Llama2cFile {
 
 /** @throws {FormatError} unless the file's size is exactly what its header says. */
 export function readLlama2c(source: ByteSource): Llama2cFile {
-  const { config, dataStart, runs } = readHead(source);
-  const expected = runs.reduce((sum, run) => sum + floatsOf(run) * 4, dataStart);
+  const { config, dataStart, runs, group } = readHead(source);
+  const bytesOf = (run: Run): number => run.names.length * bytesOfEach(run, group);
+  const expected = runs.reduce((sum, run) => sum + bytesOf(run), dataStart);
   if (expected !== source.size) {
     throw new FormatError(`${shownConfig(config)} takes ${expected} bytes, the file has ${source.size}`, {
       file: source.name,
@@ -42,12 +45,9 @@ export function readLlama2c(source: ByteSource): Llama2cFile {
   const tensors = new Map<string, TensorInfo>();
   let offset = dataStart;
   for (const run of runs) {
-    const bytes = (floatsOf(run) * 4) / run.names.length;
     for (const name of run.names) {
-      if (run.isKept) {
-        tensors.set(name, { name, type: "f32", shape: run.shape, file: source.name, offset, bytes });
-      }
-      offset += bytes;
+      if (run.isKept) tensors.set(name, tensorAt(name, run, { file: source.name, offset, group }));
+      offset += bytesOfEach(run, group);
     }
   }
   return { config, tensors };
@@ -110,6 +110,8 @@ interface Head {
   readonly config: Llama2cConfig;
   readonly dataStart: number;
   readonly runs: readonly Run[];
+  /** Values that share a scale, in version 2. */
+  readonly group: number | undefined;
 }
 
 function readHead(source: ByteSource): Head {
@@ -117,21 +119,35 @@ function readHead(source: ByteSource): Head {
   const first = reader.u32("the header");
   if (first !== magic) {
     const config = readConfig(source, new ByteReader(source));
-    return { config, dataStart: 28, runs: runsOfVersion0(config) };
+    return { config, dataStart: 28, runs: runsOfVersion0(config), group: undefined };
   }
   const version = reader.i32("the version");
-  if (version !== 1) {
-    throw new FormatError(`llama2.c version ${version}, of which only 0 and 1 (f32) are read`, {
+  if (version !== 1 && version !== 2) {
+    throw new FormatError(`llama2.c version ${version}, of which 0, 1 and 2 are read`, {
       file: source.name,
       offset: 4,
-      mend: "Export the model again with --version 0 or 1.",
+      mend: "Export the model again with --version 0, 1 or 2.",
     });
   }
   const sizes = readConfig(source, reader);
   const isTied = reader.bytes(1, "the tied flag")[0] !== 0;
-  reader.expect(v1HeaderBytes - reader.position, 1, "the header");
   const config = { ...sizes, isTied };
-  return { config, dataStart: v1HeaderBytes, runs: runsOfVersion1(config) };
+  const runs = runsOfVersion1(config);
+  const group = version === 2 ? readGroup(source, reader, runs) : undefined;
+  reader.expect(v1HeaderBytes - reader.position, 1, "the header");
+  return { config, dataStart: v1HeaderBytes, runs, group };
+}
+
+function readGroup(source: ByteSource, reader: ByteReader, runs: readonly Run[]): number {
+  const offset = reader.position;
+  const group = reader.i32("the size of a group");
+  const isDivisor = runs.every((run) => !isMatrix(run) || valuesOf(run) % group === 0);
+  if (group > 0 && isDivisor) return group;
+  throw new FormatError(`groups of ${group} values do not fill every matrix`, {
+    file: source.name,
+    offset,
+    mend: "This is not a llama2.c model file, or its start is damaged.",
+  });
 }
 
 function readConfig(source: ByteSource, reader: ByteReader): Llama2cConfig {
@@ -225,7 +241,32 @@ function single(part: string, shape: readonly number[]): Run {
   return { names: [`${part}.weight`], shape, isKept: true };
 }
 
-/** May exceed 2^53 for hostile headers; it then equals no file's size. */
-function floatsOf(run: Run): number {
-  return run.shape.reduce((product, size) => product * size, run.names.length);
+/** Of each tensor. May exceed 2^53 for hostile headers; the whole then equals no file's size. */
+function valuesOf({ shape }: Run): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+function isMatrix({ shape }: Run): boolean {
+  return shape.length === 2;
+}
+
+function bytesOfEach(run: Run, group: number | undefined): number {
+  const values = valuesOf(run);
+  return group === undefined || !isMatrix(run) ? 4 * values : values + (4 * values) / group;
+}
+
+interface Place {
+  readonly file: string;
+  readonly offset: number;
+  readonly group: number | undefined;
+}
+
+function tensorAt(name: string, run: Run, { file, offset, group }: Place): TensorInfo {
+  const { shape } = run;
+  const values = valuesOf(run);
+  if (group === undefined || !isMatrix(run)) {
+    return { name, type: "f32", shape, file, offset, bytes: 4 * values };
+  }
+  const scales = { group, offset: offset + values, skipped: 0 };
+  return { name, type: "i8", shape, file, offset, bytes: values, scales };
 }

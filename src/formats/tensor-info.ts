@@ -18,6 +18,17 @@ export interface TensorInfo {
   readonly file: string;
   readonly offset: number;
   readonly bytes: number;
+  /** Of an i8 tensor whose values are to be multiplied by what lies elsewhere in the file. */
+  readonly scales?: GroupScales;
+}
+
+/** One f32 for each `group` values of a tensor, row after row. */
+export interface GroupScales {
+  readonly group: number;
+  /** Where the first lies in the file. */
+  readonly offset: number;
+  /** Values that these scales have before the tensor begins, for one that is a part of another. */
+  readonly skipped: number;
 }
 
 /** A tensor on its way to a file. */
@@ -128,16 +139,28 @@ export async function streamedData(
 export function rowsOfTensor(info: TensorInfo, from: number, count: number): TensorInfo {
   const rowBytes = info.bytes / info.shape[0]!;
   const shape = [count, ...info.shape.slice(1)];
-  return { ...info, shape, offset: info.offset + from * rowBytes, bytes: count * rowBytes };
+  const rows = { ...info, shape, offset: info.offset + from * rowBytes, bytes: count * rowBytes };
+  if (info.scales === undefined) return rows;
+  return { ...rows, scales: { ...info.scales, skipped: info.scales.skipped + from * rowBytes } };
+}
+
+/** qᵢ · s of its group, for i8 values that come after `skipped` others of the first group. */
+export function scaledGroups(
+  values: Int8Array,
+  scales: Float32Array,
+  { group, skipped = 0 }: { readonly group: number; readonly skipped?: number },
+): Float32Array {
+  return Float32Array.from(values, (value, i) => value * scales[Math.floor((skipped + i) / group)]!);
 }
 
 /**
- * Reads a tensor of type f32, f16 or bf16 as f32. The result is a copy.
+ * Reads a tensor of type f32, f16, bf16, or i8 with scales, as f32. The result is a copy.
  *
  * @throws {ConfigError} for another type.
  */
 export function readTensorAsF32(source: ByteSource, info: TensorInfo): Float32Array {
   const { type } = info;
+  if (info.scales !== undefined) return readScaled(source, info, info.scales);
   if (type !== "f32" && type !== "f16" && type !== "bf16") {
     throw new ConfigError(`${info.file}: tensor ${info.name} is ${type}, which has no f32 reading`, {
       mend: "Use a file whose tensors are f32, f16 or bf16.",
@@ -225,6 +248,22 @@ const byGgml = new Map(types.flatMap(([type, { ggml }]) => (ggml === undefined ?
 const bySafetensors = new Map(
   types.flatMap(([type, { safetensors }]) => (safetensors === undefined ? [] : [[safetensors, type]])),
 );
+
+function readScaled(
+  source: ByteSource,
+  info: TensorInfo,
+  { group, offset, skipped }: GroupScales,
+): Float32Array {
+  const first = Math.floor(skipped / group);
+  const count = Math.ceil((skipped + info.bytes) / group) - first;
+  const scales = aligned(source.read(offset + 4 * first, 4 * count), 4);
+  const values = source.read(info.offset, info.bytes);
+  return scaledGroups(
+    new Int8Array(values.buffer, values.byteOffset, values.length),
+    new Float32Array(scales.buffer, scales.byteOffset, count),
+    { group, skipped: skipped % group },
+  );
+}
 
 function refuseAsConfig(problem: string): never {
   throw new ConfigError(problem, { mend: "Check the shape." });

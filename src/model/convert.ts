@@ -136,7 +136,8 @@ function planTensors(files: ModelFiles, mix: MixName, isGguf: boolean): Planned[
   const isHalfSplit = format === "huggingface";
   return [...files.tensors].map(([name, info]) => {
     const type = typeInMix(mix, name, info.shape, config);
-    if (info.type !== type && !isFloat(info.type)) {
+    const isReadable = isFloat(info.type) || info.parts[0]?.scales !== undefined;
+    if (info.type !== type && !isReadable) {
       throw new ConfigError(`${info.name} is ${info.type} already, and would be worse for being ${type}`, {
         mend: "Convert the f32, f16 or bf16 files of the model.",
       });

@@ -13,7 +13,7 @@ import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c } from "../formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { joinParts, readMetaDirectory } from "../formats/meta-shards.ts";
-import { readTensorAsF32, type TensorInfo } from "../formats/tensor-info.ts";
+import { readTensorAsF32, scaledGroups, type TensorInfo } from "../formats/tensor-info.ts";
 import { hasOnlyTorchWeights, readTorchDirectory } from "../formats/torch-file.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { dtypes, isFloat, isQuantised } from "../tensor/dtype.ts";
@@ -226,7 +226,13 @@ function storedName(format: ModelFormat, name: string): string {
 
 function fileTensor(files: ModelFiles, name: string, info: StoredWeight): FileTensor {
   const { shape, parts, type: dtype } = info;
-  const [{ file, offset, bytes }, ...more] = parts as [TensorInfo, ...TensorInfo[]];
+  const [{ file, offset, bytes, scales }, ...more] = parts as [TensorInfo, ...TensorInfo[]];
+  if (scales !== undefined) {
+    const place = { file, offset: scales.offset, bytes: (4 * bytes) / scales.group };
+    const convert = (values: Uint8Array, [factors]: readonly Uint8Array[]): Uint8Array =>
+      bytesOf(scaledGroups(new Int8Array(values), new Float32Array(factors!.slice().buffer), scales));
+    return { shape, dtype: "f32", file, offset, bytes, more: [place], convert };
+  }
   if (!isFloat(dtype) && !isQuantised(dtype)) {
     throw new ConfigError(`${info.name} is stored as ${info.type}, which no product can read`, {
       mend: "Use an f32, f16, bf16 or quantised file of the model.",
@@ -261,6 +267,9 @@ function asF32(data: Uint8Array, info: TensorInfo): Uint8Array {
     size: data.byteLength,
     read: (offset: number, length: number) => data.subarray(offset, offset + length),
   };
-  const values = readTensorAsF32(source, { ...info, offset: 0 });
+  return bytesOf(readTensorAsF32(source, { ...info, offset: 0 }));
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -3,7 +3,7 @@ import { bytesSource } from "../../src/formats/bytes.ts";
 import { openFile } from "../../src/formats/file-source.ts";
 import { readLlama2c, readLlama2cTokenizer } from "../../src/formats/llama2c.ts";
 import { readSafetensorsDirectory } from "../../src/formats/safetensors.ts";
-import { readTensorAsF32 } from "../../src/formats/tensor-info.ts";
+import { readTensorAsF32, rowsOfTensor } from "../../src/formats/tensor-info.ts";
 import { describeWithSharedData, sharedFile } from "../shared.ts";
 import { corrupt, messageOf, refusal } from "./workspace.ts";
 
@@ -144,9 +144,9 @@ describe("a version 1 file", () => {
     expect(firstFloats(head)["output.weight"]).toBe(208);
   });
 
-  test("of version 2, which is quantised, is refused", () => {
-    expect(messageOf(() => readLlama2c(bytesSource("m.bin", version1(2, true, 0))))).toBe(
-      "FormatError: m.bin, byte 4: llama2.c version 2, of which only 0 and 1 (f32) are read",
+  test("of a version that nobody has written is refused", () => {
+    expect(messageOf(() => readLlama2c(bytesSource("m.bin", version1(3, true, 0))))).toBe(
+      "FormatError: m.bin, byte 4: llama2.c version 3, of which 0, 1 and 2 are read",
     );
   });
 });
@@ -260,5 +260,66 @@ describeWithSharedData("stories260K", () => {
     ]);
     using large = openFile(sharedFile("tokenizer/tokenizer.bin"));
     expect(readLlama2cTokenizer(large, 32_000).scores[31_999]).toBe(-31_740);
+  });
+});
+
+describe("a version 2 file", () => {
+  const group = 4;
+  // 4 norms of 4 and the last one; then matrices of 1 byte a value and 4 bytes a group.
+  const normFloats = 5 * 4;
+  const matrixValues = 20 + 2 * (layerFloats - 8);
+  const bytesWanted = 256 + 4 * normFloats + matrixValues + 4 * (matrixValues / group);
+
+  /** Norms are all 2; a matrix's values are -3, -2, ... and its groups' scales 1/2, 1, 3/2, ... */
+  function version2(groupSize = group): Uint8Array {
+    const bytes = new Uint8Array(bytesWanted);
+    bytes.set(new Uint8Array(Int32Array.of(0x616b3432, 2, ...sizes).buffer));
+    bytes[36] = 1;
+    bytes.set(new Uint8Array(Int32Array.of(groupSize).buffer), 37);
+    bytes.set(new Uint8Array(new Float32Array(normFloats).fill(2).buffer), 256);
+    let at = 256 + 4 * normFloats;
+    const layer = [16, 16, 8, 8, 8, 8, 16, 16, 12, 12, 12, 12, 12, 12];
+    for (const values of [20, ...layer]) {
+      bytes.set(new Uint8Array(Int8Array.from({ length: values }, (_, i) => i - 3).buffer), at);
+      at += values;
+      const scales = Float32Array.from({ length: values / group }, (_, i) => (i + 1) / 2);
+      bytes.set(new Uint8Array(scales.buffer), at);
+      at += 4 * scales.length;
+    }
+    return bytes;
+  }
+  const tensorOf = (name: string) => {
+    const source = bytesSource("m.bin", version2());
+    return { source, info: readLlama2c(source).tensors.get(name)! };
+  };
+
+  test("has i8 values that are multiplied by their group's scale, and norms in f32", () => {
+    const { source, info } = tensorOf("layers.1.attention.wk.weight");
+    expect([info.type, info.shape]).toEqual(["i8", [2, 4]]);
+    // -3 -2 -1 0 halved, then 1 2 3 4.
+    expect([...readTensorAsF32(source, info)]).toEqual([-1.5, -1, -0.5, 0, 1, 2, 3, 4]);
+    const norm = tensorOf("norm.weight");
+    expect([...readTensorAsF32(norm.source, norm.info)]).toEqual([2, 2, 2, 2]);
+  });
+
+  test("gives rows that begin within a group", () => {
+    // w2 has rows of 3 in groups of 4: row 1 is values 3, 4 and 5, which are 0 in the first group and 1, 2 in the next.
+    const { source, info } = tensorOf("layers.0.feed_forward.w2.weight");
+    expect([...readTensorAsF32(source, rowsOfTensor(info, 1, 1))]).toEqual([0, 1, 2]);
+    expect([...readTensorAsF32(source, rowsOfTensor(info, 2, 2))]).toEqual(
+      [3, 4, 7.5, 9, 10.5, 12].slice(0, 6),
+    );
+  });
+
+  test("is refused when groups do not fill the matrices, or its size is another", () => {
+    for (const wrong of [0, -64, 3, 64]) {
+      expect(messageOf(() => readLlama2c(bytesSource("m.bin", version2(wrong))))).toBe(
+        `FormatError: m.bin, byte 37: groups of ${wrong} values do not fill every matrix`,
+      );
+    }
+    for (let length = 0; length < bytesWanted; length += 1) {
+      const cut = bytesSource("m.bin", version2().subarray(0, length));
+      expect(messageOf(() => readLlama2c(cut))).toMatch(/^FormatError/);
+    }
   });
 });
