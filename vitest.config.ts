@@ -41,7 +41,7 @@ export default defineConfig({
       shelf("engine", engine, ["./tests/setup.ts"]),
       shelf("serve", ["serve"], []),
       shelf("differential", ["differential"], ["./tests/setup.ts"]),
-      shelf("end-to-end", ["end-to-end"], []),
+      shelf("end-to-end", ["end-to-end", "web"], []),
     ],
   },
 });

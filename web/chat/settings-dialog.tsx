@@ -52,7 +52,7 @@ function Choices({ settings, onChange: change }: ChoicesProps): VNode {
       {numberSettings.map(({ key, label, hint, ...bounds }) => (
         <label key={key} title={hint}>
           <span>
-            {label} <output>{settings[key]}</output>
+            {label} <span class="value">{settings[key]}</span>
           </span>
           <input
             type="range"
