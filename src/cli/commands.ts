@@ -66,6 +66,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/gatt.ts")).gattCommand,
   },
   {
+    name: "distil",
+    group: "Make a model",
+    summary: "Teach the answers that a safety preprompt brings, without it",
+    load: async () => (await import("./commands/distil.ts")).distilCommand,
+  },
+  {
     name: "rlhf",
     group: "Make a model",
     summary: "Improve a chat model version by version, by preferences",

@@ -15,6 +15,8 @@ export interface Prompt {
   readonly dialog: Dialog;
   /** Whether it is tagged as able to provoke an unsafe answer. */
   readonly isSafety: boolean;
+  /** The category of its risk, such as "advice", where the file says. */
+  readonly risk?: string | undefined;
 }
 
 /** @throws {ConfigError} or {FormatError} when the file is not one of dialogs, or a tag is neither true nor false. */
@@ -31,9 +33,11 @@ export function readPrompts(path: string): Prompt[] {
         mend: 'Write "safety": true for a prompt that may provoke an unsafe answer.',
       });
     }
+    const risk = isOneToOne ? file.records[i]!["risk"] : undefined;
     return {
       dialog: dialog.at(-1)!.role === "assistant" ? dialog.slice(0, -1) : dialog,
       isSafety: tag ?? false,
+      risk: typeof risk === "string" ? risk : undefined,
     };
   });
 }

@@ -13,7 +13,7 @@ import type { JsonObject } from "../formats/json.ts";
 import type { AnswerSampler, Opened } from "../generate/answers.ts";
 import type { RewardFunction } from "../reward/reward-function.ts";
 import { rewardCurves, type RewardCurve } from "./curves.ts";
-import { sampleAnswers, type Sample } from "./sample.ts";
+import { sampleAnswers, type Sample, type SamplingPlan } from "./sample.ts";
 import { scoreSamples, type ScoredSample } from "./score.ts";
 import { winnersOf, writePool, writeWinners, type Winner } from "./winners.ts";
 
@@ -72,8 +72,8 @@ export async function rejectionSampling(
   options: RejectionOptions,
   inputs: RejectionInputs,
 ): Promise<RejectionOutcome> {
-  const samples = await sampled(options, inputs);
-  const scored = await scoredBy(samples, options, inputs);
+  const samples = await sampledBy(options, inputs);
+  const scored = await scoredBy(samples, options.prompts, inputs);
   const winners = winnersOf(scored, options);
   if (winners.length === 0) {
     throw new ConfigError(`none of the ${samples.length} samples is a text that can be trained on`, {
@@ -92,11 +92,10 @@ export async function rejectionSampling(
   return { checkpoint, winners: files.winners, dialogs, curves, statistics: statisticsOf(scored, winners) };
 }
 
-// --- internal ---
-
-async function sampled(options: RejectionOptions, inputs: RejectionInputs): Promise<Sample[]> {
+/** Opens the sampler for as long as it samples. */
+export async function sampledBy(plan: SamplingPlan, inputs: RejectionInputs): Promise<Sample[]> {
   using sampler = inputs.openSampler();
-  return await sampleAnswers(options, {
+  return await sampleAnswers(plan, {
     sampler: sampler.run,
     file: join(inputs.folder, "samples.jsonl"),
     origin: inputs.origin.samples,
@@ -105,9 +104,10 @@ async function sampled(options: RejectionOptions, inputs: RejectionInputs): Prom
   });
 }
 
-async function scoredBy(
+/** Opens the reward for as long as it scores. */
+export async function scoredBy(
   samples: readonly Sample[],
-  { prompts }: RejectionOptions,
+  prompts: readonly Prompt[],
   inputs: RejectionInputs,
 ): Promise<ScoredSample[]> {
   using reward = await inputs.openReward();
@@ -120,6 +120,8 @@ async function scoredBy(
     signal: inputs.signal,
   });
 }
+
+// --- internal ---
 
 function statisticsOf(scored: readonly ScoredSample[], winners: readonly Winner[]): SampleStatistics {
   const scores = scored.flatMap(({ score }) => score ?? []);

@@ -1,10 +1,12 @@
-/** Rejection-sampling fine-tuning as a stage of a run. */
+/** Rejection-sampling fine-tuning and safety context distillation as stages of a run. */
 
 import { join } from "node:path";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import type { Opened } from "../../generate/answers.ts";
-import type { RejectionEvent, RejectionOutcome } from "../../rejection/rejection.ts";
+import { distil, readPreprompts, type DistilOutcome } from "../../rejection/distil.ts";
+import type { DistilRecipe } from "../../rejection/recipe-distil.ts";
+import type { RejectionEvent, RejectionInputs, RejectionOutcome } from "../../rejection/rejection.ts";
 import { rejectionSampling } from "../../rejection/rejection.ts";
 import type { RejectionRecipe } from "../../rejection/recipe.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";
@@ -34,43 +36,76 @@ export async function rejectStage(
   context: StageContext,
   options: RejectOptions = {},
 ): Promise<RejectOutcome> {
-  const { sampler, prompts, reward, temperatures, samples, seed, beside, sft } = recipe;
-  using bar = new RejectionBar(context);
-  let metricsFile = "";
-  const from = { sampler, prompts, top_p: recipe.top_p, max_tokens: recipe.max_tokens };
+  const { prompts, temperatures, samples, seed, beside } = recipe;
+  using inputs = rejectionInputs(recipe, paths, context, options);
+  const plan = { prompts: readPrompts(prompts), temperatures, samples, seed, beside };
+  const outcome = await rejectionSampling(plan, inputs);
+  return { ...outcome, metricsFile: metricsOf(paths) };
+}
+
+export interface DistilStageOutcome extends DistilOutcome {
+  readonly metricsFile: string;
+}
+
+/** @throws the signal's reason when it is aborted; the next call goes on. */
+export async function distilStage(
+  recipe: DistilRecipe,
+  paths: StagePaths,
+  context: StageContext,
+): Promise<DistilStageOutcome> {
+  const { prompts, temperature, samples, seed, beside } = recipe;
+  using inputs = rejectionInputs({ ...recipe, sampler: recipe.model }, paths, context, {});
+  const preprompts = readPreprompts(recipe.preprompts);
+  const plan = { prompts: readPrompts(prompts), preprompts, temperature, samples, seed, beside };
+  return { ...(await distil(plan, inputs)), metricsFile: metricsOf(paths) };
+}
+
+// --- internal ---
+
+function metricsOf(paths: StagePaths): string {
+  return join(paths.folder, "metrics.jsonl");
+}
+
+type InputsRecipe = Pick<
+  RejectionRecipe,
+  "sampler" | "model" | "prompts" | "reward" | "top_p" | "max_tokens" | "sft" | "device" | "threads"
+>;
+
+/** What both ways of choosing answers need: a sampler, a reward and the fine-tuning. The caller disposes it. */
+function rejectionInputs(
+  recipe: InputsRecipe,
+  paths: StagePaths,
+  context: StageContext,
+  options: RejectOptions,
+): RejectionInputs & Disposable {
+  const { sampler, prompts, reward, top_p, max_tokens, sft, model } = recipe;
+  const bar = new RejectionBar(context);
   const judged: JsonObject =
     options.rewardName === undefined
       ? Object.fromEntries(
           Object.entries(reward).flatMap(([key, path]) => (path === undefined ? [] : [[key, path]])),
         )
       : { reward: options.rewardName };
-  const outcome = await rejectionSampling(
-    { prompts: readPrompts(prompts), temperatures, samples, seed, beside },
-    {
-      openSampler: () => openAnswerSampler(sampler, recipe),
-      openReward: options.openReward ?? (() => openReward(reward)),
-      fineTune: async (data) => {
-        bar.end();
-        const tuned = await sftStage({ ...sft, model: recipe.model, data }, paths, context);
-        metricsFile = tuned.metricsFile;
-        return tuned.checkpoint;
-      },
-      folder: paths.folder,
-      origin: { samples: from, scores: judged },
-      onEvent: (event) => bar.show(event),
-      signal: context.signal,
+  return {
+    openSampler: () => openAnswerSampler(sampler, recipe),
+    openReward: options.openReward ?? (() => openReward(reward)),
+    fineTune: async (data) => {
+      bar.end();
+      return (await sftStage({ ...sft, model, data }, paths, context)).checkpoint;
     },
-  );
-  return { ...outcome, metricsFile: metricsFile === "" ? join(paths.folder, "metrics.jsonl") : metricsFile };
+    folder: paths.folder,
+    origin: { samples: { sampler, prompts, top_p, max_tokens }, scores: judged },
+    onEvent: (event) => bar.show(event),
+    signal: context.signal,
+    [Symbol.dispose]: () => bar.end(),
+  };
 }
-
-// --- internal ---
 
 const labels = { sampling: "Sampling", scoring: "Scoring" } as const;
 const units = { sampling: "answers", scoring: "prompts" } as const;
 
 /** Shows a run's events on the terminal. */
-class RejectionBar implements Disposable {
+class RejectionBar {
   readonly #context: StageContext;
   #bar: Progress | undefined;
   #type = "";
@@ -101,9 +136,5 @@ class RejectionBar implements Disposable {
   end(): void {
     this.#bar?.end();
     this.#bar = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.end();
   }
 }

@@ -3,7 +3,7 @@
 import type { RewardCurve } from "../../rejection/curves.ts";
 import type { Entry, ReportStage } from "../../train/report.ts";
 import type { LineChart, Point } from "../../train/svg-chart.ts";
-import type { RejectOutcome } from "./reject.ts";
+import type { DistilStageOutcome, RejectOutcome } from "./reject.ts";
 import { sftReport } from "./report.ts";
 
 export function rejectReport(outcome: RejectOutcome, settings: readonly Entry[], name: string): ReportStage {
@@ -30,7 +30,46 @@ export function rejectReport(outcome: RejectOutcome, settings: readonly Entry[],
   };
 }
 
+/** Llama 2's figure 16: what the distilled answer gains over the model's own, by what that one scored. */
+export function distilReport(outcome: DistilStageOutcome, settings: readonly Entry[]): ReportStage {
+  const { gains, dialogs } = outcome;
+  const tuned = sftReport(outcome, []);
+  const sorted = gains.toSorted((a, b) => a.original - b.original);
+  const kept = gains.filter(({ original, distilled }) => distilled > original);
+  return {
+    name: "Safety context distillation",
+    paperSection: "§4.2.4",
+    charts: [
+      {
+        title: "Gain of the best answer behind a preprompt",
+        xLabel: "safety score of the model's own answer",
+        yLabel: "difference of safety scores",
+        series: [
+          {
+            name: "gain",
+            points: sorted.map(({ original, distilled }): Point => [original, distilled - original]),
+          },
+        ],
+      },
+      ...tuned.charts,
+    ],
+    settings: [
+      ["safety prompts", String(gains.length)],
+      ["distilled answers kept", String(kept.length)],
+      ["dialogs fine-tuned on", String(dialogs)],
+      ["mean score of the model's own answers", meanText(gains.map(({ original }) => original))],
+      ["mean score of the best behind a preprompt", meanText(gains.map(({ distilled }) => distilled))],
+      ...settings,
+    ],
+    notes: ["An answer is kept only where it scores above the model's own.", ...tuned.notes],
+  };
+}
+
 // --- internal ---
+
+function meanText(values: readonly number[]): string {
+  return (values.reduce((a, b) => a + b, 0) / values.length).toFixed(3);
+}
 
 /** Figure 7: greatest and median reward of N samples. Figure 8: the greatest, by temperature. */
 function rewardCharts(curves: readonly RewardCurve[]): LineChart[] {
