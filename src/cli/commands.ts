@@ -78,6 +78,18 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/rlhf.ts")).rlhfCommand,
   },
   {
+    name: "reward score",
+    group: "Use a model",
+    summary: "Score answers with a reward model",
+    load: async () => (await import("./commands/reward-score.ts")).rewardScore,
+  },
+  {
+    name: "reward",
+    group: "Make a model",
+    summary: "Train a reward model on comparisons",
+    load: async () => (await import("./commands/reward.ts")).rewardCommand,
+  },
+  {
     name: "convert",
     group: "Use a model",
     summary: "Write a model in another format or with fewer bits",

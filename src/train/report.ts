@@ -5,6 +5,7 @@
 
 import { escapeMarkup, lineChart, seriesColours, type LineChart } from "./svg-chart.ts";
 import { heatMap, type HeatMap } from "./svg-heat-map.ts";
+import { histogram, type Histogram } from "./svg-histogram.ts";
 
 /** A name and a value, as the reader sees them. */
 export type Entry = readonly [name: string, value: string];
@@ -20,6 +21,7 @@ export interface ReportStage {
   /** Such as "§2.2". */
   readonly paperSection: string;
   readonly charts: readonly LineChart[];
+  readonly histograms?: readonly Histogram[];
   readonly heatMaps?: readonly HeatMap[];
   readonly settings: readonly Entry[];
   /** Paragraphs. */
@@ -81,12 +83,13 @@ function contentsEntry(name: string, i: number): string {
 }
 
 function stageSection(stage: ReportStage, i: number): string {
-  const { name, paperSection, charts, heatMaps = [], settings, notes, table } = stage;
+  const { name, paperSection, charts, histograms = [], heatMaps = [], settings, notes, table } = stage;
   const parts = [
     `<section id="part-${i + 1}">`,
     `<h2>${escapeMarkup(name)}${paperSection === "" ? "" : ` <small>Llama 2 ${escapeMarkup(paperSection)}</small>`}</h2>`,
     ...notes.map((note) => `<p>${escapeMarkup(note)}</p>`),
     ...charts.map((chart) => `<figure>${lineChart(chart)}</figure>`),
+    ...histograms.map((counts) => `<figure>${histogram(counts)}</figure>`),
     ...heatMaps.map((map) => `<figure>${heatMap(map)}</figure>`),
     table === undefined ? "" : tableElement(table),
     settings.length === 0
