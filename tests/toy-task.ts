@@ -30,7 +30,7 @@ export const toyHeldOut: readonly Prompt[] = ["speak", "please"].map(promptOf);
 
 /** `<unk>`, `<s>`, `</s>`, the space and the small letters: whatever else stands in a prompt is unknown. */
 export function toyTokenizer(): Tokenizer {
-  const letters = ["▁", ..."abcdefghijklmnopqrstuvwxyz"];
+  const letters = ["▁", ..."abcdefghijklmnopqrstuvwxyz".split("")];
   const pieces: Piece[] = [
     { piece: "<unk>", score: 0, type: "unknown" },
     { piece: "<s>", score: 0, type: "control" },

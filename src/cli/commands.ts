@@ -60,6 +60,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/reject.ts")).rejectCommand,
   },
   {
+    name: "ppo",
+    group: "Make a model",
+    summary: "Train a model by the rewards of its answers",
+    load: async () => (await import("./commands/ppo.ts")).ppoCommand,
+  },
+  {
     name: "gatt",
     group: "Make a model",
     summary: "Make instructions hold through a dialog",

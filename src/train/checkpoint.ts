@@ -41,17 +41,20 @@ export interface Checkpoint {
   /** Left out of a finished model. */
   readonly optimizer?: AdamWState;
   readonly run: RunState;
+  /** Writes what else belongs to it into the directory. */
+  readonly beside?: (directory: string) => void;
 }
 
 /** Writes a checkpoint; one that is already there is replaced whole. */
 export function saveCheckpoint(directory: string, checkpoint: Checkpoint): void {
-  const { weights, tokenizer, optimizer, run } = checkpoint;
+  const { weights, tokenizer, optimizer, run, beside } = checkpoint;
   writeDirectoryAtomically(directory, (temporary) => {
     const file = (name: string): string => join(temporary, name);
     writeModelFiles(temporary, weights.config, tokenizer, { head: headKind(weights) });
     writeHuggingFaceWeights(file("model.safetensors"), weights);
     if (optimizer !== undefined)
       writeSafetensors(file("training-state.safetensors"), momentTensors(optimizer));
+    beside?.(temporary);
     writeFileAtomically(file("run.json"), `${JSON.stringify(run, null, 2)}\n`);
   });
 }

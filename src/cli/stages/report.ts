@@ -164,7 +164,7 @@ function tokensAt(records: readonly MetricsRecord[]): (record: MetricsRecord) =>
   return ({ step }) => tokens.get(step) ?? 0;
 }
 
-function pointsOf(
+export function pointsOf(
   records: readonly MetricsRecord[],
   key: string,
   x: (record: MetricsRecord) => number,

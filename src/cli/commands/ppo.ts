@@ -1,0 +1,82 @@
+/** `cria ppo RECIPE`: a policy that is rewarded for its answers. */
+
+import { basename } from "node:path";
+import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { PpoRecipe } from "../../ppo/recipe.ts";
+import { readRecipe } from "../../train/recipe-file.ts";
+import { reportHtml, type Entry } from "../../train/report.ts";
+import { openRunFolder } from "../../train/run-folder.ts";
+import { defineCommand } from "../command.ts";
+import { packageFile } from "../package-file.ts";
+import { resumable } from "../stages/context.ts";
+import { ppoStage } from "../stages/ppo.ts";
+import { ppoReport } from "../stages/report-ppo.ts";
+
+export const ppoCommand = defineCommand({
+  details:
+    "The policy answers prompts, its answers are rewarded by two reward models or a function, less a penalty for leaving " +
+    "the policy that it began as. It ends early by the reward of held-out prompts, and at too large a KL. Ctrl-C saves a " +
+    "checkpoint; the same command goes on after it.",
+  args: {
+    recipe: { type: "positional", required: true, description: "A YAML recipe" },
+    name: {
+      type: "string",
+      valueHint: "NAME",
+      description: "The run's folder under out; the recipe's name by default",
+    },
+    reward: {
+      type: "string",
+      valueHint: "FILE.js",
+      description: "Reward by this module's default export, a function of [{prompt, answer, isSafety}]",
+    },
+    set: {
+      type: "string",
+      multiple: true,
+      valueHint: "KEY=VALUE",
+      description: "Change a setting, such as beta=0.02",
+    },
+    json: { type: "boolean", description: "Print the outcome as JSON" },
+  },
+  examples: [
+    "cria ppo recipes/ppo.yaml",
+    "cria ppo recipes/ppo.yaml --reward brief.js --set batch_size=64 --set value=shared",
+  ],
+  async run({ recipe: path, name, reward, set, json }, context) {
+    const overrides = reward === undefined ? set : [...set, `reward.file=${JSON.stringify(reward)}`];
+    const read = readRecipe(PpoRecipe, packageFile(path), overrides);
+    const heldOut = read.held_out === undefined ? {} : { held_out: packageFile(read.held_out) };
+    const recipe = { ...read, prompts: packageFile(read.prompts), ...heldOut };
+    using folder = openRunFolder({
+      out: recipe.out,
+      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
+      recipe,
+      mayDiffer: ["threads", "device", "out", "checkpoint_every", "keep_checkpoints"],
+    });
+    const paths = { folder: folder.path, checkpoints: folder.checkpoints };
+    const outcome = await resumable(context, () => ppoStage(recipe, paths, context));
+    const stages = [ppoReport(outcome, ppoSettings(recipe))];
+    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+    if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
+    else
+      context.stdout.write(
+        `Model: ${outcome.checkpoint}\nReport: ${folder.report}\nChat: cria chat ${outcome.checkpoint}\n`,
+      );
+  },
+});
+
+function ppoSettings(recipe: PpoRecipe): Entry[] {
+  return [
+    ["policy", recipe.model],
+    ["batch", `${recipe.batch_size} answers, ${recipe.mini_batch_size} to a gradient step`],
+    ["learning rate", `${recipe.lr}, constant`],
+    [
+      "value function",
+      recipe.value === "shared" ? "a head on the policy" : `its own model, ${recipe.value_lr}`,
+    ],
+    ["KL penalty β", String(recipe.beta)],
+    ["clip ε", String(recipe.epsilon)],
+    ["γ, λ", `${recipe.gamma}, ${recipe.lambda}`],
+    ["AdamW", `β₁ ${recipe.beta1}, β₂ ${recipe.beta2}, ε ${recipe.eps}, decay ${recipe.weight_decay}`],
+    ["temperature", String(recipe.temperature)],
+  ];
+}
