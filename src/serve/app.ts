@@ -42,8 +42,16 @@ export interface AppOptions {
   readonly page?: StaticFiles;
   /** Further endpoints. */
   readonly routes?: readonly RouteModule[];
+  /** Applications that check their own requests' keys and bodies; where requests come from is checked here. */
+  readonly mounted?: readonly MountedApp[];
   /** Whether the server still takes work. */
   readonly isOpen?: () => boolean;
+}
+
+/** An application of its own that answers below a path, such as `/annotate/api`. */
+export interface MountedApp {
+  readonly path: string;
+  readonly fetch: (request: Request) => Response | Promise<Response>;
 }
 
 export function createApp(options: AppOptions): Hono<ServeEnvironment> {
@@ -62,6 +70,10 @@ export function createApp(options: AppOptions): Hono<ServeEnvironment> {
     app.on([route.method.toUpperCase()], [route.path], (c) =>
       serveRoute(c, route, { options, context, gate }),
     );
+  }
+  for (const mounted of options.mounted ?? []) {
+    const route = mountedRoute(mounted);
+    app.all(`${mounted.path}/*`, (c) => serveRoute(c, route, { options, context, gate }));
   }
   if (options.page !== undefined) {
     for (const route of staticRoutes(options.page)) {
@@ -262,6 +274,20 @@ function documentRoute(routes: readonly Route[]): Route {
     summary: "This description",
     isPublic: true,
     handle: ({ c }) => c.json((document ??= openApiDocument(routes))),
+  };
+}
+
+/** Public to this application: the other asks for what it wants itself. */
+function mountedRoute({ path, fetch }: MountedApp): Route {
+  return {
+    method: "get",
+    path,
+    summary: "An application of its own",
+    isPublic: true,
+    async handle({ c }) {
+      const response = await fetch(c.req.raw);
+      return c.newResponse(response.body, response);
+    },
   };
 }
 

@@ -4,7 +4,7 @@ import { freemem } from "node:os";
 import { basename } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
 import { readModelFiles } from "../model/load.ts";
-import { createApp } from "./app.ts";
+import { createApp, type MountedApp } from "./app.ts";
 import { ModelPool, type PoolModel } from "./worker/model-pool.ts";
 import type { ServedModelOptions } from "./worker/served-model.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -32,6 +32,7 @@ export interface ServerOptions {
   /** Of the built web page; there is none when the folder is not there. */
   readonly pageFolder?: string;
   readonly routes?: readonly RouteModule[];
+  readonly mounted?: readonly MountedApp[];
 }
 
 export interface StartedServer {
@@ -56,7 +57,7 @@ export async function startServer(options: ServerOptions): Promise<StartedServer
   const page = pageFolder === undefined ? undefined : readStaticFiles(pageFolder);
   const app = createApp({
     engine: pool,
-    ...optional(options, ["limits", "corsOrigins", "log", "routes"]),
+    ...optional(options, ["limits", "corsOrigins", "log", "routes", "mounted"]),
     ...(page === undefined ? {} : { page }),
     apiKeys,
     wantsLoopbackHost: isLoopback(host) && apiKeys.length === 0,

@@ -18,7 +18,7 @@ export interface StaticFile {
   readonly isImmutable: boolean;
 }
 
-/** Reads a folder that was built by Vite; undefined where there is none. `index.html` is served at `/`. */
+/** Reads a folder that was built by Vite; undefined where there is none. `index.html` is served at `/`, `page.html` at `/page`. */
 export function readStaticFiles(folder: string): StaticFiles | undefined {
   if (!existsSync(join(folder, "index.html"))) return undefined;
   const files = new Map<string, StaticFile>();
@@ -27,7 +27,7 @@ export function readStaticFiles(folder: string): StaticFiles | undefined {
     const file = join(entry.parentPath, entry.name);
     const path = `/${relative(folder, file).split(sep).join("/")}`;
     const type = types[entry.name.slice(entry.name.lastIndexOf("."))] ?? "application/octet-stream";
-    files.set(path.replace(/(^|\/)index\.html$/, "$1"), {
+    files.set(path.replace(/(^|\/)index\.html$/, "$1").replace(/\.html$/, ""), {
       bytes: new Uint8Array(readFileSync(file)),
       type,
       isImmutable: path.startsWith("/assets/"),

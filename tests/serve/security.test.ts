@@ -128,6 +128,25 @@ test("every answer, also of an error, has the security headers", async () => {
   await responses[3]!.text();
 });
 
+test("an application that is mounted is behind the same gate, and says itself who may ask", async () => {
+  const fetch = (request: Request): Response => new Response(new URL(request.url).pathname, { status: 202 });
+  const mounting = app({
+    apiKeys: [key],
+    mounted: [{ path: "/annotate/api", fetch }],
+    wantsLoopbackHost: true,
+  });
+  const response = await mounting.request("/annotate/api/tasks", {
+    method: "PUT",
+    headers: { host: "localhost" },
+  });
+  expect(response.status).toBe(202);
+  expect(await response.text()).toBe("/annotate/api/tasks");
+  expect(response.headers.get("x-frame-options")).toBe("DENY");
+  expect((await mounting.request("/annotate/api/tasks", { headers: { host: "evil.example" } })).status).toBe(
+    403,
+  );
+});
+
 describe("limits:", () => {
   test("a body that is too long is not read to its end, whatever length it claims", async () => {
     const small = app({ limits: { bodyBytes: 200 } });
