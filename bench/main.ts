@@ -1,13 +1,14 @@
 /**
- * `npm run bench [-- gemm training inference sampling tokenizer] [--threads n]`: a table for people and one line of JSON for
- * each bench. Nothing is asserted: trust the ratios, which are measured in turns, and those of a busy machine only
- * with one thread, since two wait for each other in every node.
+ * `npm run bench [-- NAME...] [--threads n]`: a table for people and one line of JSON for each bench. Nothing is
+ * asserted: trust the ratios, which are measured in turns, and those of a busy machine only with one thread, since two
+ * wait for each other in every node.
  */
 
 import { parseArgs } from "node:util";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
 import { benchSampling } from "./sampling.ts";
+import { benchServe, benchServeFaults } from "./serve.ts";
 import { benchTokenizer } from "./tokenizer.ts";
 import { benchTraining } from "./training.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
@@ -19,6 +20,8 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   inference: benchInference,
   sampling: benchSampling,
   tokenizer: benchTokenizer,
+  serve: benchServe,
+  "serve-faults": benchServeFaults,
 };
 
 const { values, positionals } = parseArgs({
