@@ -3,6 +3,8 @@
  * side knows how the other works.
  */
 
+import type { TemplateMessage } from "../dialog/template-message.ts";
+import type { ToolChoice, ToolDefinition } from "../generate/tools.ts";
 import type { ApiProblem } from "./problem.ts";
 
 export interface Engine {
@@ -63,15 +65,25 @@ export interface ModelStats {
   readonly residentBytes: number;
 }
 
-export interface ChatMessage {
-  readonly role: "system" | "user" | "assistant" | "tool";
-  readonly content: string;
-}
-
 export interface ChatPrompt {
   readonly type: "messages";
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly TemplateMessage[];
+  readonly tools?: ToolUse;
 }
+
+/** What the model may call. */
+export interface ToolUse {
+  readonly definitions: readonly ToolDefinition[];
+  readonly choice: ToolChoice;
+  /** Whether one answer may have several calls. */
+  readonly isParallel: boolean;
+}
+
+/** What a text is held to. */
+export type OutputFormat =
+  | { readonly type: "json" }
+  | { readonly type: "json-schema"; readonly schema: unknown }
+  | { readonly type: "gbnf"; readonly grammar: string };
 
 export type Prompt =
   | ChatPrompt
@@ -109,6 +121,7 @@ export interface GenerateRequest {
   readonly seed?: number;
   /** Reports each token's log-probability, and so many of the most probable ones. */
   readonly topLogprobs?: number;
+  readonly format?: OutputFormat;
   /** Whether the text goes on where the model would end it. */
   readonly ignoresEnd?: boolean;
 }

@@ -1,6 +1,7 @@
 /** What requests of several routes have in common: which model, how much, for whom. */
 
-import type { ChatMessage, GenerateEvent, GenerateRequest, Usage } from "./engine.ts";
+import type { TemplateMessage } from "../dialog/template-message.ts";
+import type { GenerateEvent, GenerateRequest, Usage } from "./engine.ts";
 import type { RouteCall, RouteContext } from "./route.ts";
 import { invalid } from "./problem.ts";
 
@@ -32,8 +33,13 @@ export function checkPromptSize({ limits }: RouteContext, characters: number, pa
   );
 }
 
-export function charactersOf(messages: readonly ChatMessage[]): number {
-  return messages.reduce((sum, { content }) => sum + content.length, 0);
+export function charactersOf(messages: readonly TemplateMessage[]): number {
+  return messages.reduce((sum, message) => sum + message.content.length + jsonLength(message.tool_calls), 0);
+}
+
+/** As long as it is in JSON; nothing when it is not there. */
+export function jsonLength(value: unknown): number {
+  return value === undefined || value === null ? 0 : JSON.stringify(value).length;
 }
 
 export function usageBody({ promptTokens, cachedTokens, completionTokens }: Usage): Record<string, unknown> {

@@ -1,7 +1,7 @@
 /** What OpenAI's own client and Vercel's AI SDK make of the server, over a port and with the model in its process. */
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { embedMany, generateText, streamText } from "ai";
+import { embedMany, generateObject, generateText, stepCountIs, streamText, tool as defineTool } from "ai";
 import {
   OpenAI,
   type APIError,
@@ -10,11 +10,29 @@ import {
   BadRequestError,
   NotFoundError,
 } from "openai";
+import { z } from "zod";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startServer, type StartedServer } from "../../src/serve/start.ts";
 import { tinyFolder, type TinyFolder } from "./tiny-served.ts";
 
 const key = "a-key-of-24-characters--";
+const place = {
+  type: "object",
+  properties: { city: { enum: ["Paris", "Rome"] }, isHot: { type: "boolean" } },
+  required: ["city", "isHot"],
+  additionalProperties: false,
+};
+/** All that is of the schema. */
+const places = ["Paris", "Rome"].flatMap((city) => [true, false].map((isHot) => ({ city, isHot })));
+const placeFormat = {
+  type: "json_schema",
+  json_schema: { name: "place", schema: place, strict: true },
+} as const;
+const tool = {
+  type: "function",
+  function: { name: "visit", description: "Visits.", parameters: place },
+} as const;
+
 const messages: OpenAI.ChatCompletionMessageParam[] = [
   { role: "system", content: "Answer." },
   { role: "user", content: [{ type: "text", text: "hi" }] },
@@ -144,6 +162,58 @@ describe("OpenAI's client:", () => {
     expect(data[0]!.embedding).not.toEqual(data[1]!.embedding);
   });
 
+  test("an answer held to a JSON Schema is of it, streamed and whole", async () => {
+    const held = { ...options, max_tokens: 200, response_format: placeFormat };
+    const answer = await openai.chat.completions.create(held);
+    expect(answer.choices[0]!.finish_reason).toBe("stop");
+    expect(places).toContainEqual(JSON.parse(answer.choices[0]!.message.content!));
+    const stream = openai.chat.completions.stream(held);
+    expect(await stream.finalContent()).toBe(answer.choices[0]!.message.content);
+  });
+
+  test("a JSON object is begun as one", async () => {
+    const answer = await openai.chat.completions.create({
+      ...options,
+      response_format: { type: "json_object" },
+    });
+    expect(answer.choices[0]!.message.content).toMatch(/^\{/);
+  });
+
+  test("a tool that must be called is called, streamed and whole, and its result is taken", async () => {
+    const calling = { ...options, max_tokens: 300, tools: [tool], tool_choice: "required" as const };
+    const answer = await openai.chat.completions.create({ ...calling, parallel_tool_calls: false });
+    const { message, finish_reason: reason } = answer.choices[0]!;
+    expect(reason).toBe("tool_calls");
+    expect(message.content).toBeNull();
+    const [call] = message.tool_calls!;
+    expect(call).toMatchObject({ type: "function", function: { name: "visit" } });
+    const { function: called } = call as OpenAI.ChatCompletionMessageFunctionToolCall;
+    expect(places).toContainEqual(JSON.parse(called.arguments));
+    const streamed = await openai.chat.completions
+      .stream({ ...calling, parallel_tool_calls: false })
+      .finalMessage();
+    expect(streamed.tool_calls![0]).toMatchObject({
+      function: { name: "visit", arguments: called.arguments },
+    });
+    const next = await openai.chat.completions.create({
+      ...options,
+      tools: [tool],
+      messages: [...messages, message, { role: "tool", tool_call_id: call!.id, content: "It was sunny." }],
+    });
+    expect(next.choices[0]!.message.content).not.toBe("");
+  });
+
+  test("a function may be named, and none may be called", async () => {
+    const named = { type: "function", function: { name: "visit" } } as const;
+    const calling = { ...options, max_tokens: 300, tools: [tool], tool_choice: named };
+    const answer = await openai.chat.completions.create(calling);
+    expect(answer.choices[0]!.message.tool_calls).toHaveLength(1);
+    const silent = await openai.chat.completions.create({ ...calling, tool_choice: "none" });
+    expect(silent.choices[0]!.message.tool_calls).toBeUndefined();
+    const wrong = { ...calling, tool_choice: { type: "function", function: { name: "fly" } } } as const;
+    await expect(openai.chat.completions.create(wrong)).rejects.toThrow(/tool_choice names fly/);
+  });
+
   test("the list of models", async () => {
     const models = await openai.models.list();
     expect(models.data.map(({ id }) => id)).toEqual(["tiny"]);
@@ -208,6 +278,46 @@ describe("Vercel's AI SDK:", () => {
     for await (const piece of textStream) text += piece;
     expect(text).toBe((await generateText(options)).text);
     expect((await usage).outputTokens).toBe(8);
+  });
+
+  test("an object of a schema", async () => {
+    const { object } = await generateObject({
+      model: createOpenAICompatible({
+        name: "cria",
+        baseURL: `${server.url}/v1`,
+        apiKey: key,
+        supportsStructuredOutputs: true,
+      })("tiny"),
+      schema: z.strictObject({ city: z.enum(["Paris", "Rome"]), isHot: z.boolean() }),
+      prompt: "hi",
+      temperature: 0,
+    });
+    expect(places).toContainEqual(object);
+  });
+
+  test("a call of a tool, and the answer after it", async () => {
+    const visited: unknown[] = [];
+    const { steps } = await generateText({
+      model: provider()("tiny"),
+      prompt: "hi",
+      temperature: 0,
+      maxOutputTokens: 300,
+      tools: {
+        visit: defineTool({
+          description: "Visits.",
+          inputSchema: z.strictObject({ city: z.enum(["Paris", "Rome"]), isHot: z.boolean() }),
+          execute: async (input) => {
+            visited.push(input);
+            return "It was sunny.";
+          },
+        }),
+      },
+      toolChoice: "required",
+      stopWhen: stepCountIs(2),
+    });
+    expect(steps).toHaveLength(2);
+    expect(steps[0]!.finishReason).toBe("tool-calls");
+    expect(places).toContainEqual(visited[0]);
   });
 
   test("embeddings", async () => {

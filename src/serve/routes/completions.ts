@@ -6,6 +6,7 @@ import { invalid } from "../problem.ts";
 import { begin, checkPromptSize, choicesOf, maxTokensOf, modelOf, usageBody } from "../request.ts";
 import { defineRoute, type RouteCall, type RouteContext, type RouteModule } from "../route.ts";
 import { CompletionAnswer, CompletionRequest } from "../schema/completion.ts";
+import { formatOf } from "../schema/output.ts";
 import { samplingOf, seedOf, stopsOf } from "../schema/sampling.ts";
 
 export const completionRoutes: RouteModule = (context) => [
@@ -53,6 +54,7 @@ function requestsOf(context: RouteContext, body: CompletionRequest, client: stri
   checkPromptSize(context, characters, "prompt");
   const seed = seedOf(body);
   const count = choicesOf(context, body.n);
+  const format = formatOf(body);
   const shared = {
     model: modelOf(context, body.model),
     client,
@@ -62,6 +64,7 @@ function requestsOf(context: RouteContext, body: CompletionRequest, client: stri
     stop: stopsOf(body),
     sampling: samplingOf(body),
     ignoresEnd: body.ignore_eos === true,
+    ...(format === undefined ? {} : { format }),
     ...(typeof body.logprobs === "number" ? { topLogprobs: body.logprobs } : {}),
   };
   const requests: GenerateRequest[] = [];

@@ -1,16 +1,28 @@
 /** `POST /v1/chat/completions`: what it takes, and what it gives. */
 
 import { z } from "zod";
-import type { ChatMessage as PlainMessage } from "../engine.ts";
+import type { TemplateMessage } from "../../dialog/template-message.ts";
+import { OutputFields, ToolFields } from "./output.ts";
 import { SamplingFields } from "./sampling.ts";
 
 const TextPart = z.object({ type: z.literal("text"), text: z.string() });
 const Content = z.union([z.string(), z.array(TextPart)], { error: "wants a text or a list of text parts" });
 
+const ToolCall = z.object({
+  id: z.string(),
+  type: z.literal("function").nullish(),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+});
+
 export const ChatMessage = z.discriminatedUnion("role", [
   z.object({ role: z.enum(["system", "developer"]), content: Content }),
   z.object({ role: z.literal("user"), content: Content }),
-  z.object({ role: z.literal("assistant"), content: Content.nullish() }),
+  z.object({
+    role: z.literal("assistant"),
+    content: Content.nullish(),
+    tool_calls: z.array(ToolCall).nullish(),
+  }),
+  z.object({ role: z.literal("tool"), content: Content, tool_call_id: z.string() }),
 ]);
 
 export const ChatRequest = z.object({
@@ -24,6 +36,8 @@ export const ChatRequest = z.object({
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   ...SamplingFields,
+  ...OutputFields,
+  ...ToolFields,
 });
 
 export type ChatRequest = z.output<typeof ChatRequest>;
@@ -45,7 +59,11 @@ export const ChatAnswer = z.object({
   choices: z.array(
     z.object({
       index: z.int(),
-      message: z.object({ role: z.literal("assistant"), content: z.string().nullable() }),
+      message: z.object({
+        role: z.literal("assistant"),
+        content: z.string().nullable(),
+        tool_calls: z.array(ToolCall).optional(),
+      }),
       finish_reason: z.enum(["stop", "length", "tool_calls"]),
       logprobs: z.object({ content: z.array(Chance.extend({ top_logprobs: z.array(Chance) })) }).nullable(),
     }),
@@ -54,7 +72,20 @@ export const ChatAnswer = z.object({
 });
 
 /** A message with its text in one piece. */
-export function messageOf({ role, content }: z.output<typeof ChatMessage>): PlainMessage {
+export function messageOf(message: z.output<typeof ChatMessage>): TemplateMessage {
+  const { role, content } = message;
   const text = typeof content === "string" ? content : (content ?? []).map((part) => part.text).join("");
-  return { role: role === "developer" ? "system" : role, content: text };
+  switch (role) {
+    case "system":
+    case "developer":
+      return { role: "system", content: text };
+    case "user":
+      return { role, content: text };
+    case "assistant": {
+      const calls = (message.tool_calls ?? []).map(({ id, function: called }) => ({ id, function: called }));
+      return { role, content: text, ...(calls.length === 0 ? {} : { tool_calls: calls }) };
+    }
+    case "tool":
+      return { role, content: text, tool_call_id: message.tool_call_id };
+  }
 }

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { Usage } from "./chat.ts";
+import { OutputFields } from "./output.ts";
 import { SamplingFields } from "./sampling.ts";
 
 const tokens = z.array(z.int().min(0)).min(1);
@@ -20,6 +21,7 @@ export const CompletionRequest = z.object({
   best_of: z.literal(1).nullish(),
   suffix: z.literal("").nullish(),
   ...SamplingFields,
+  ...OutputFields,
 });
 
 export type CompletionRequest = z.output<typeof CompletionRequest>;

@@ -2,8 +2,6 @@
 
 import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
-import { encodePrompt } from "../../dialog/llama2-chat.ts";
-import type { Message } from "../../dialog/message.ts";
 import { createSampler, type SamplingOptions } from "../../generate/sampling.ts";
 import { checkTopLogprobs } from "../../generate/logprobs.ts";
 import { createStopStrings } from "../../generate/stop-strings.ts";
@@ -22,14 +20,15 @@ import type {
   GenerateRequest,
   ModelDescription,
   ModelStats,
-  Prompt,
   SamplingSettings,
   TokenizeRequest,
   TokenPiece,
 } from "../engine.ts";
 import { invalid, problemOf } from "../problem.ts";
 import { Choice } from "./choice.ts";
+import { Constraints } from "./constraints.ts";
 import { embedText } from "./embedding.ts";
+import { Prompts } from "./prompts.ts";
 import { Scheduler, type Job } from "./scheduler.ts";
 import { tokenReports } from "./token-report.ts";
 import { oneAtATime } from "./turns.ts";
@@ -52,6 +51,8 @@ export interface ServedModelOptions {
 export class ServedModel implements Disposable {
   readonly #files: ModelFiles;
   readonly #tokenizer: Tokenizer;
+  readonly #prompts: Prompts;
+  readonly #constraints: Constraints;
   readonly #backend: Backend;
   readonly #weights: OwnedWeights;
   readonly #decoder: BatchDecoder;
@@ -72,6 +73,8 @@ export class ServedModel implements Disposable {
     this.#files = readModelFiles(path);
     const { config } = this.#files;
     this.#tokenizer = tokenizerOfModel(path, config.vocabSize, tokenizer);
+    this.#prompts = new Prompts(this.#tokenizer);
+    this.#constraints = new Constraints(this.#tokenizer, config.vocabSize);
     const contextTokens = options.contextTokens ?? config.maxSeqLen;
     const cells = options.cells ?? 4 * contextTokens;
     const owned: Disposable[] = [];
@@ -121,7 +124,7 @@ export class ServedModel implements Disposable {
     };
     let job: Job;
     try {
-      const prompt = this.#tokensOf(request.prompt);
+      const prompt = this.#prompts.tokensOf(request.prompt);
       job = this.#job(request, prompt, emit);
       this.#scheduler.submit(job);
       emit({ type: "accepted", promptTokens: prompt.length });
@@ -138,7 +141,9 @@ export class ServedModel implements Disposable {
 
   /** @throws {RequestError} for a text that is too long. */
   async embed({ inputs }: EmbedRequest): Promise<Embeddings> {
-    const tokens = inputs.map((input) => (typeof input === "string" ? this.#withBos(input) : [...input]));
+    const tokens = inputs.map((input) =>
+      typeof input === "string" ? this.#prompts.withBos(input) : [...input],
+    );
     const most = this.#decoder.contextTokens;
     for (const [i, { length }] of tokens.entries()) {
       if (length >= 1 && length <= most) continue;
@@ -159,31 +164,18 @@ export class ServedModel implements Disposable {
   }
 
   tokenize({ text, addSpecial }: TokenizeRequest): TokenPiece[] {
-    const ids = addSpecial ? this.#withBos(text) : [...this.#tokenizer.encode(text)];
+    const ids = addSpecial ? this.#prompts.withBos(text) : [...this.#tokenizer.encode(text)];
     return ids.map((id) => ({ id, piece: this.#tokenizer.model.pieces[id]!.piece }));
   }
 
   /** @throws {RequestError} for an id that is not in the vocabulary. */
   detokenize(tokens: readonly number[]): string {
-    this.#checkIds(tokens, "tokens");
+    this.#prompts.checkIds(tokens, "tokens");
     return this.#tokenizer.decode(tokens);
   }
 
   applyTemplate(prompt: ChatPrompt): string {
-    // Of the tokens, so that it is what the model reads.
-    const { bosId, eosId } = this.#tokenizer;
-    const pieces = this.#tokenizer.model.pieces;
-    let text = "";
-    let run: number[] = [];
-    for (const id of [...this.#tokensOf(prompt), -1]) {
-      if (id !== bosId && id !== eosId && id !== -1) {
-        run.push(id);
-        continue;
-      }
-      text += this.#tokenizer.decode(run) + (pieces[id]?.piece ?? "");
-      run = [];
-    }
-    return text;
+    return this.#prompts.textOf(prompt);
   }
 
   [Symbol.dispose](): void {
@@ -228,25 +220,30 @@ export class ServedModel implements Disposable {
     prompt: readonly number[],
     emit: (event: GenerateEvent) => void,
   ): Choice[] {
-    const { count, stop, topLogprobs, ignoresEnd = false } = request;
+    const { count, stop, topLogprobs } = request;
     const { vocabSize } = this.#files.config;
     const tokenizer = this.#tokenizer;
     if (topLogprobs !== undefined) checkTopLogprobs(topLogprobs);
     const maxTokens = Math.min(request.maxTokens ?? Number.POSITIVE_INFINITY, this.#decoder.contextTokens);
     const seed = request.seed ?? randomInt(2 ** 47);
     const report = tokenReports(tokenizer);
+    const { stopIds } = this.#prompts;
+    const startConstraint = this.#constraints.of(request, stopIds);
+    // What is held to a grammar ends where that does.
+    const ignoresEnd = request.ignoresEnd === true && startConstraint === undefined;
     return Array.from({ length: count }, (_, index) => {
       const random = createRandom(seed + index);
+      const sampling = {
+        ...samplingOf(request.sampling),
+        ...(ignoresEnd ? { bannedIds: stopIds } : {}),
+        ...(startConstraint === undefined ? {} : { constraint: startConstraint() }),
+      };
       return new Choice({
         index,
         prompt,
         maxTokens,
-        stopIds: ignoresEnd ? [] : [tokenizer.eosId, tokenizer.bosId],
-        sampler: createSampler(
-          samplingOf(request.sampling, ignoresEnd ? [tokenizer.eosId] : []),
-          vocabSize,
-          () => random.next(),
-        ),
+        stopIds,
+        sampler: createSampler(sampling, vocabSize, () => random.next()),
         stops: createStopStrings(stop),
         text: createStreamDecoder(tokenizer, prompt),
         trimsStart: request.prompt.type === "messages",
@@ -254,30 +251,6 @@ export class ServedModel implements Disposable {
         emit,
       });
     });
-  }
-
-  #tokensOf(prompt: Prompt): number[] {
-    switch (prompt.type) {
-      case "messages":
-        return [...encodePrompt(prompt.messages as readonly Message[], this.#tokenizer)];
-      case "text":
-        return this.#withBos(prompt.text);
-      case "tokens":
-        this.#checkIds(prompt.tokens, "prompt");
-        return [...prompt.tokens];
-    }
-  }
-
-  #withBos(text: string): number[] {
-    const { bosId } = this.#tokenizer;
-    const ids = this.#tokenizer.encode(text);
-    return bosId < 0 ? [...ids] : [bosId, ...ids];
-  }
-
-  #checkIds(ids: readonly number[], param: string): void {
-    const { vocabSize } = this.#tokenizer;
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (wrong !== undefined) throw invalid(`token ${wrong} is not one of ${vocabSize} tokens`, param);
   }
 
   /** @throws {RequestError} for a prompt that is empty or leaves no room for an answer. */
@@ -295,11 +268,8 @@ export class ServedModel implements Disposable {
 
 // --- internal ---
 
-function samplingOf(
-  { logitBias = [], ...settings }: SamplingSettings,
-  bannedIds: readonly number[],
-): SamplingOptions {
-  return { ...settings, ...(logitBias.length === 0 ? {} : { logitBias: new Map(logitBias) }), bannedIds };
+function samplingOf({ logitBias = [], ...settings }: SamplingSettings): SamplingOptions {
+  return { ...settings, ...(logitBias.length === 0 ? {} : { logitBias: new Map(logitBias) }) };
 }
 
 /** What a client must not see goes to the log. */
