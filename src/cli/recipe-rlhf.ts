@@ -2,12 +2,23 @@
 
 import { z } from "zod";
 import { gattFields } from "../gatt/recipe.ts";
+import { PpoRecipe } from "../ppo/recipe.ts";
 import { samplingFields } from "../rejection/recipe.ts";
 import { stageNames, type StageName } from "../rlhf/rlhf.ts";
 import { SftRecipe } from "../sft/recipe.ts";
 import { runFields } from "../train/recipe-fields.ts";
 
 const sft = SftRecipe.omit({ model: true, data: true });
+const ppo = PpoRecipe.omit({
+  model: true,
+  prompts: true,
+  held_out: true,
+  reward: true,
+  seed: true,
+  device: true,
+  threads: true,
+  out: true,
+});
 
 interface VersionInput {
   name: string;
@@ -70,6 +81,7 @@ export const RlhfFields = z.strictObject({
       sft: sft.prefault({}),
     })
     .prefault({}),
+  ppo: ppo.prefault({}),
   gatt: z
     .strictObject({ ...gattFields, questions: gattFields.questions.default("data/rlhf-prompts.jsonl") })
     .prefault({}),

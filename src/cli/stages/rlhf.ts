@@ -26,6 +26,7 @@ import { openStageBackend, type StageContext } from "./context.ts";
 import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
 import type { StagePaths } from "./pretrain.ts";
+import { ppoStage } from "./ppo.ts";
 import { rejectStage, type RejectOutcome } from "./reject.ts";
 import { openReward } from "./reward-source.ts";
 
@@ -102,7 +103,7 @@ function createStages(wiring: Wiring): RlhfStages {
     collect: collectStage(wiring),
     reward: unknown("reward"),
     reject: rejectionStage(wiring),
-    ppo: unknown("ppo"),
+    ppo: policyStage(wiring),
     gatt: ghostStage(wiring),
     evaluate: evaluateStage(wiring),
   };
@@ -162,6 +163,27 @@ function rejectionStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages
       out: "",
     };
     return await rejectStage(settings, pathsOf(name), context, rewardOf(rewards, judge));
+  };
+}
+
+/** "and then apply PPO on top of the resulted Rejection Sampling checkpoint" (§3.2.3). */
+function policyStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["ppo"] {
+  return async ({ policy, rewards, seed }, name) => {
+    const { ppo, device, threads } = recipe;
+    const prompts = packageFile(recipe.prompts);
+    const settings = {
+      ...ppo,
+      model: policy,
+      prompts,
+      held_out: packageFile(recipe.held_out),
+      reward: rewards,
+    };
+    return await ppoStage(
+      { ...settings, seed, device, threads },
+      pathsOf(name),
+      context,
+      rewardOf(rewards, judge),
+    );
   };
 }
 
