@@ -23,9 +23,8 @@ export function readAnswered(path: string): Answered[] {
   });
 }
 
-// --- internal ---
-
-function answeredOf(record: Fields): Answered {
+/** @throws {FormatError} when the record has no prompt or no answer. */
+export function answeredOf(record: Fields): Answered {
   const isSafety = record["safety"] === true ? { isSafety: true } : {};
   if (record["messages"] === undefined)
     return { prompt: promptOf(record), answer: textField(record, "answer"), ...isSafety };
@@ -36,6 +35,8 @@ function answeredOf(record: Fields): Answered {
     mend: "End them with the assistant's message.",
   });
 }
+
+// --- internal ---
 
 function promptOf(record: Fields): Dialog {
   const prompt = record["prompt"];
