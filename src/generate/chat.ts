@@ -3,13 +3,14 @@
  * context is full, the oldest turns are dropped.
  */
 
-import { encodePrompt } from "../dialog/llama2-chat.ts";
+import { llama2Format, type ChatFormat } from "../dialog/chat-format.ts";
 import type { Message } from "../dialog/message.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import { createStreamDecoder } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { generateTokens, type GenerateOptions, type StopReason } from "./generate.ts";
+import { createStopStrings } from "./stop-strings.ts";
 
 export type ChatEvent =
   /** Turns (a question and its answer) were dropped from the front to make room. */
@@ -20,15 +21,23 @@ export type ChatEvent =
 export class ChatSession {
   readonly #decoder: Decoder;
   readonly #tokenizer: Tokenizer;
+  readonly #format: ChatFormat;
   /** Tokens that the decoder has read. */
   #read: number[] = [];
   #system: string | undefined;
   #turns: Message[] = [];
 
-  constructor(decoder: Decoder, tokenizer: Tokenizer, system?: string) {
+  /** @param format Llama 2's when left out. */
+  constructor(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    system?: string,
+    format: ChatFormat = llama2Format(tokenizer),
+  ) {
     this.#decoder = decoder;
     this.#tokenizer = tokenizer;
     this.#system = system;
+    this.#format = format;
   }
 
   get messages(): readonly Message[] {
@@ -64,6 +73,7 @@ export class ChatSession {
     if (dropped > 0) yield { type: "dropped", turns: dropped };
     this.#turns = turns;
     const stream = createStreamDecoder(this.#tokenizer, tokens);
+    const stops = createStopStrings(this.#format.stopStrings);
     const answered: number[] = [];
     let answer = "";
     let rest = "";
@@ -74,7 +84,7 @@ export class ChatSession {
       const generated = generateTokens(
         this.#decoder,
         unread,
-        { ...options, history, stopIds: [this.#tokenizer.eosId] },
+        { ...options, history, stopIds: this.#format.stopIds },
         signal,
       );
       for (let step = await generated.next(); ; step = await generated.next()) {
@@ -83,17 +93,20 @@ export class ChatSession {
           break;
         }
         answered.push(step.value);
-        // The answer follows "[/INST] ": that space is the format's.
-        const pushed = stream.push(step.value);
-        const text = answer === "" ? pushed.trimStart() : pushed;
+        // The space before the answer is the format's.
+        const pushed = stops.push(stream.push(step.value));
+        const text = answer === "" ? pushed.text.trimStart() : pushed.text;
         answer += text;
         if (text !== "") yield { type: "text", text };
+        if (!pushed.stopped) continue;
+        reason = "stop";
+        break;
       }
     } catch (error) {
       if (signal?.aborted !== true) throw error;
     } finally {
       // Also when the caller listens no further: what the decoder has read must be known.
-      rest = stream.end();
+      rest = stops.push(stream.end()).text + stops.end();
       answer += rest;
       this.#read = [...tokens, ...answered].slice(0, this.#decoder.length);
       const content = answer.trim();
@@ -114,10 +127,10 @@ export class ChatSession {
       this.#decoder.contextTokens - Math.min(maxTokens, Math.ceil(this.#decoder.contextTokens / 4));
     for (let from = 0; from < asked.length; from += 2) {
       const turns = asked.slice(from);
-      const tokens = encodePrompt([...system, ...turns], this.#tokenizer);
+      const tokens = this.#format.encode([...system, ...turns]);
       if (tokens.length <= room) return { turns, tokens, dropped: from / 2 };
     }
-    const alone = encodePrompt([...system, ...asked.slice(-1)], this.#tokenizer).length;
+    const alone = this.#format.encode([...system, ...asked.slice(-1)]).length;
     throw new ConfigError(`the question has ${alone} tokens, and the context has room for ${room}`, {
       mend: "Ask something shorter, or open the model with a longer --context.",
     });

@@ -1,5 +1,7 @@
 /** A model that is ready to generate: its weights, its tokenizer and a decoder. */
 
+import { chatFormat, llama2Format, type ChatFormat } from "../dialog/chat-format.ts";
+import { readChatTemplate } from "../dialog/template-source.ts";
 import { Decoder } from "../model/decoder.ts";
 import type { CacheType } from "../model/kv-cache.ts";
 import { openWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
@@ -21,6 +23,12 @@ export interface LoadOptions extends BackendOptions {
 export interface LoadedModel extends Disposable {
   readonly files: ModelFiles;
   readonly tokenizer: Tokenizer;
+  /**
+   * How the model reads conversations: by the template that it brings, or as Llama 2.
+   *
+   * @throws {ConfigError} for a template that cannot be read.
+   */
+  readonly chat: ChatFormat;
   readonly decoder: Decoder;
   readonly backend: Backend;
 }
@@ -50,9 +58,26 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
       ...(cacheType === undefined ? {} : { cacheType }),
     });
     owned.push(decoder);
-    return { files, tokenizer, decoder, backend, [Symbol.dispose]: dispose };
+    // Read when it is asked for: a model whose template is broken still goes on with a text.
+    let chat: ChatFormat | undefined;
+    return {
+      files,
+      tokenizer,
+      get chat() {
+        return (chat ??= chatFormatOf(path, tokenizer));
+      },
+      decoder,
+      backend,
+      [Symbol.dispose]: dispose,
+    };
   } catch (error) {
     dispose();
     throw error;
   }
+}
+
+/** The format of the template that a model's files bring; Llama 2's where they bring none. */
+export function chatFormatOf(path: string, tokenizer: Tokenizer): ChatFormat {
+  const source = readChatTemplate(path);
+  return source === undefined ? llama2Format(tokenizer) : chatFormat(source, tokenizer);
 }

@@ -3,6 +3,8 @@
 import { createInterface, type Interface } from "node:readline";
 import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
+import { chatFormat } from "../../dialog/chat-format.ts";
+import { readTemplateFile } from "../../dialog/template-source.ts";
 import { ConfigError, CriaError } from "../../errors/errors.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { ChatSession, type ChatEvent } from "../../generate/chat.ts";
@@ -16,6 +18,11 @@ export const chat = defineCommand({
     "When the context is full the oldest turns are dropped, and it says so. /help lists what else can be typed.",
   args: {
     ...modelArguments,
+    "chat-template": {
+      type: "string",
+      valueHint: "FILE",
+      description: "Jinja template to use in place of the model's",
+    },
     system: { type: "string", valueHint: "TEXT", description: "The system prompt" },
     tokens: {
       type: "string",
@@ -36,7 +43,9 @@ export const chat = defineCommand({
     const sampling = samplingOf(args);
     checkSampling(sampling);
     using model = openModel(args);
-    const session = new ChatSession(model.decoder, model.tokenizer, args.system);
+    const file = args["chat-template"];
+    const format = file === undefined ? model.chat : chatFormat(readTemplateFile(file), model.tokenizer);
+    const session = new ChatSession(model.decoder, model.tokenizer, args.system, format);
     const random = createRandom(args.seed ?? randomInt(2 ** 31));
     const options = { ...sampling, maxTokens: args.tokens, next: () => random.next() };
     await converse(new Conversation(session, options, context), context);
