@@ -7,7 +7,6 @@
 import { parseArgs } from "node:util";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
-import { benchRlhf } from "./rlhf.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
 import { benchTokenizer } from "./tokenizer.ts";
@@ -20,7 +19,6 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   training: benchTraining,
   inference: benchInference,
   sampling: benchSampling,
-  rlhf: benchRlhf,
   tokenizer: benchTokenizer,
   serve: benchServe,
   "serve-faults": benchServeFaults,

@@ -3,22 +3,13 @@
 import { z } from "zod";
 import { gattFields } from "../gatt/recipe.ts";
 import { PpoRecipe } from "../ppo/recipe.ts";
+import { RewardRecipe } from "../reward/recipe.ts";
 import { samplingFields } from "../rejection/recipe.ts";
 import { stageNames, type StageName } from "../rlhf/rlhf.ts";
 import { SftRecipe } from "../sft/recipe.ts";
 import { runFields } from "../train/recipe-fields.ts";
 
 const sft = SftRecipe.omit({ model: true, data: true });
-const ppo = PpoRecipe.omit({
-  model: true,
-  prompts: true,
-  held_out: true,
-  reward: true,
-  seed: true,
-  device: true,
-  threads: true,
-  out: true,
-});
 
 interface VersionInput {
   name: string;
@@ -73,6 +64,27 @@ export const RlhfFields = z.strictObject({
       test_fraction: z.number().min(0).lt(1).default(0.1),
     })
     .prefault({}),
+  reward: RewardRecipe.omit({
+    model: true,
+    quality: true,
+    data: true,
+    other_data: true,
+    test_data: true,
+    seed: true,
+    device: true,
+    threads: true,
+    out: true,
+  }).prefault({}),
+  /** Its held-out prompts are for early stopping: others than those that versions are measured on. */
+  ppo: PpoRecipe.omit({
+    model: true,
+    prompts: true,
+    reward: true,
+    seed: true,
+    device: true,
+    threads: true,
+    out: true,
+  }).prefault({}),
   reject: z
     .strictObject({
       ...samplingFields,
@@ -81,7 +93,6 @@ export const RlhfFields = z.strictObject({
       sft: sft.prefault({}),
     })
     .prefault({}),
-  ppo: ppo.prefault({}),
   gatt: z
     .strictObject({ ...gattFields, questions: gattFields.questions.default("data/rlhf-prompts.jsonl") })
     .prefault({}),

@@ -10,14 +10,8 @@ import { adamwFields, runFields } from "../train/recipe-fields.ts";
 const { lr: _, min_lr_ratio: __, ...adamw } = adamwFields;
 const { sample_every: ___, ...run } = runFields;
 
-export const PpoRecipe = z.strictObject({
-  /** The policy to start from, and the reference: a chat checkpoint. */
-  model: z.string().min(1),
-  /** Prompts, a line each; `"safety": true` tags those that may provoke unsafe answers. */
-  prompts: z.string().min(1),
-  /** "use evaluations on held-out prompts for early stopping". Without them the last policy is the result. */
-  held_out: z.string().min(1).optional(),
-  reward: z.strictObject(rewardFields).prefault({}),
+/** What a version of the driver does not set by itself. */
+export const ppoFields = {
   /** A model of its own (InstructGPT, Stiennon et al. 2020), or a head on the policy's trunk: half the memory. */
   value: z.enum(["separate", "shared"]).default("separate"),
 
@@ -71,7 +65,17 @@ export const PpoRecipe = z.strictObject({
   patience: z.int().nonnegative().default(5),
   /** The run ends at an iteration whose KL to the reference is above this, in nats an answer. Ours. */
   max_kl: z.number().positive().default(50),
+} as const;
 
+export const PpoRecipe = z.strictObject({
+  /** The policy to start from, and the reference: a chat checkpoint. */
+  model: z.string().min(1),
+  /** Prompts, a line each; `"safety": true` tags those that may provoke unsafe answers. */
+  prompts: z.string().min(1),
+  /** "use evaluations on held-out prompts for early stopping". Without them the last policy is the result. */
+  held_out: z.string().min(1).optional(),
+  reward: z.strictObject(rewardFields).prefault({}),
+  ...ppoFields,
   ...run,
   /** Iterations between measurements of the held-out reward. */
   validation_every: z.int().nonnegative().default(20),

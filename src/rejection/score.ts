@@ -1,6 +1,6 @@
-/** Samples' scores by a reward function, a prompt's at a time, in a log that a killed run goes on with. */
+/** Samples' scores by a reward function, in a log that a killed run goes on with. */
 
-import { isAnswer, type Dialog } from "../dialog/message.ts";
+import { isAnswer } from "../dialog/message.ts";
 import type { Prompt } from "../dialog/prompts.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { JsonLinesLog } from "../formats/json-lines.ts";
@@ -24,42 +24,41 @@ export interface ScoringInputs {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** @returns the samples with their scores, ordered by prompt. */
+/** @param samples ordered by prompt. @returns them with their scores, in the same order. */
 export async function scoreSamples(
   samples: readonly Sample[],
   inputs: ScoringInputs,
 ): Promise<ScoredSample[]> {
-  const { prompts, reward, signal } = inputs;
-  const byPrompt = prompts.map((): Sample[] => []);
-  for (const sample of samples) byPrompt[sample.prompt]!.push(sample);
   using log = new JsonLinesLog(inputs.file, { ...inputs.origin, samples: samples.length });
-  const known = new Map(log.earlier.map((line) => [line["prompt"], line["scores"] as (number | null)[]]));
+  const known = new Map(log.earlier.map((line) => [line["group"], line["scores"] as (number | null)[]]));
   const scored: ScoredSample[] = [];
-  for (const [i, { dialog, isSafety }] of prompts.entries()) {
-    const group = byPrompt[i]!;
-    // Always all of a prompt's samples in one call: what a model scores a text may depend on its neighbours' bits.
-    const scores = known.get(i) ?? (await scoresOf(group, { prompt: dialog, isSafety }, reward, signal));
-    if (!known.has(i)) log.append({ prompt: i, scores });
-    for (const [j, sample] of group.entries()) scored.push({ ...sample, score: scores[j] ?? undefined });
-    inputs.onProgress?.(i + 1, prompts.length);
+  for (let group = 0; group * groupSamples < samples.length; group += 1) {
+    // A group is always scored whole: what a model scores a text may depend on its neighbours by the last bits.
+    const together = samples.slice(group * groupSamples, (group + 1) * groupSamples);
+    const scores = known.get(group) ?? (await scoresOf(together, inputs));
+    if (!known.has(group)) log.append({ group, scores });
+    for (const [i, sample] of together.entries()) scored.push({ ...sample, score: scores[i] ?? undefined });
+    inputs.onProgress?.(scored.length, samples.length);
   }
   return scored;
 }
 
 // --- internal ---
 
+/** Samples that are scored in one call. */
+const groupSamples = 256;
+
 async function scoresOf(
   samples: readonly Sample[],
-  asked: { readonly prompt: Dialog; readonly isSafety: boolean },
-  reward: RewardFunction,
-  signal: AbortSignal | undefined,
+  { prompts, reward, signal }: ScoringInputs,
 ): Promise<(number | null)[]> {
   const valid = samples.filter(({ text }) => isAnswer(text));
   if (valid.length === 0) return samples.map(() => null);
-  const scores = await reward(
-    valid.map(({ text }) => ({ ...asked, answer: text })),
-    signal,
-  );
+  const answers = valid.map(({ prompt, text }) => {
+    const { dialog, isSafety } = prompts[prompt]!;
+    return { prompt: dialog, answer: text, isSafety };
+  });
+  const scores = await reward(answers, signal);
   if (scores.length !== valid.length || !scores.every((score) => Number.isFinite(score))) {
     throw new ConfigError(
       `the reward function returned [${scores.slice(0, 5).join(", ")}] for ${valid.length} answers`,

@@ -23,8 +23,9 @@ export function readAnswered(path: string): Answered[] {
   });
 }
 
-/** @throws {FormatError} when the record has no prompt or no answer. */
-export function answeredOf(record: Fields): Answered {
+// --- internal ---
+
+function answeredOf(record: Fields): Answered {
   const isSafety = record["safety"] === true ? { isSafety: true } : {};
   if (record["messages"] === undefined)
     return { prompt: promptOf(record), answer: textField(record, "answer"), ...isSafety };
@@ -35,8 +36,6 @@ export function answeredOf(record: Fields): Answered {
     mend: "End them with the assistant's message.",
   });
 }
-
-// --- internal ---
 
 function promptOf(record: Fields): Dialog {
   const prompt = record["prompt"];

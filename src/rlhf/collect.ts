@@ -74,7 +74,8 @@ export async function collectComparisons(options: CollectOptions, inputs: Collec
     );
   }
   const [first, second] = answers as [Sample[], Sample[]];
-  const order = shuffle([...prompts.keys()], createRandom(seed));
+  // The same in every version: no prompt moves from test to training.
+  const order = shuffle([...prompts.keys()], createRandom(splitSeed));
   const tests = new Set(order.slice(0, Math.floor(prompts.length * testFraction)));
   const sets: Record<"train" | "test", Comparison[]> = { train: [], test: [] };
   let wins = 0;
@@ -114,6 +115,8 @@ export function comparison(
 }
 
 // --- internal ---
+
+const splitSeed = 1;
 
 interface Judged {
   readonly answer: string;

@@ -158,7 +158,7 @@ async function performed(stage: StageName, state: State, run: Run): Promise<Stat
       return { ...state, train: [...train, collected.train], test: [...test, collected.test] };
     }
     case "reward":
-      return { ...state, rewards: await once(stages.reward, { initial: policy, train, test }) };
+      return { ...state, rewards: pathsOf(await once(stages.reward, { initial: policy, train, test })) };
     case "reject": {
       const beside = number >= options.poolFrom ? state.winners : [];
       const work = { sampler: policy, model: options.restart, rewards, beside, seed };
@@ -171,6 +171,14 @@ async function performed(stage: StageName, state: State, run: Run): Promise<Stat
     case "evaluate":
       return evaluated(state, version.name, run);
   }
+}
+
+/** Without what a stage tells of them beside: later work follows from the models only. */
+function pathsOf({ helpfulness, safety }: Rewards): Rewards {
+  return {
+    ...(helpfulness === undefined ? {} : { helpfulness }),
+    ...(safety === undefined ? {} : { safety }),
+  };
 }
 
 async function evaluated(

@@ -1,20 +1,15 @@
 /** `cria serve`: models behind an API that OpenAI's clients know. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../errors/errors.ts";
-import { readModelFiles } from "../../model/load.ts";
 import { defaultLimits } from "../../serve/limits.ts";
 import { jsonLog, readableLog } from "../../serve/request-log.ts";
-import type { RouteModule } from "../../serve/route.ts";
 import { cloudRoutes, clouds, type Cloud } from "../../serve/routes/cloud.ts";
-import { scoreRoutes } from "../../serve/routes/score.ts";
 import { isLoopback } from "../../serve/security/origin.ts";
 import { startServer, type ServerOptions } from "../../serve/start.ts";
 import { defineCommand, type ArgumentValues } from "../command.ts";
 import { modelArguments } from "../model-options.ts";
-import { ScoreProcess } from "../score-process.ts";
 import type { TextStream } from "../terminal.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
@@ -112,12 +107,6 @@ const serveArguments = {
     valueHint: "NAME",
     description: "Adds a cloud's routes: sagemaker, azure, huggingface or vertex",
   },
-  reward: {
-    type: "string",
-    multiple: true,
-    valueHint: "MODEL",
-    description: "A reward model, as PATH or NAME=PATH, for /v1/score",
-  },
   log: {
     type: "string",
     choices: ["text", "json", "none"],
@@ -138,8 +127,7 @@ export const serve = defineCommand({
     "cria serve chat=llama-2-7b-chat.q4_k_m.gguf tiny=tinyllama/ --host 0.0.0.0 --api-key-file keys.txt --log json",
   ],
   async run(args, { stderr, signal }) {
-    using scoring = openScoring(args);
-    const server = await startServer(optionsOf(args, stderr, scoring.routes));
+    const server = await startServer(optionsOf(args, stderr));
     stderr.write(`Listening at ${server.url}\n`);
     const terminate = new Promise<void>((told) => {
       process.once("SIGTERM", () => told());
@@ -153,7 +141,7 @@ export const serve = defineCommand({
 // --- internal ---
 
 /** @throws {ConfigError} when other machines could ask without a key. */
-function optionsOf(args: ServeArguments, stderr: TextStream, scoring: readonly RouteModule[]): ServerOptions {
+function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
   const apiKeys = [...args["api-key"], ...keysIn(args["api-key-file"])];
   if (!isLoopback(args.host) && apiKeys.length === 0 && !args["unsafe-no-auth"]) {
     throw new ConfigError(`--host ${args.host} lets other machines ask, and no API key is wanted of them`, {
@@ -179,34 +167,11 @@ function optionsOf(args: ServeArguments, stderr: TextStream, scoring: readonly R
     ...(memory === undefined ? {} : { memoryBytes: 1e9 * memory }),
     apiKeys,
     corsOrigins: args["cors-origin"],
-    routes: [...args.cloud.map((cloud) => cloudRoutes(cloud as Cloud, process.env)), ...scoring],
+    routes: args.cloud.map((cloud) => cloudRoutes(cloud as Cloud, process.env)),
     limits: { maxTokens: args["max-tokens"], requestSeconds: args.timeout },
     ...(args.log === "none" ? {} : { log: args.log === "json" ? jsonLog(write) : readableLog(write) }),
     report: (message) => write(`${message}\n`),
     pageFolder: fileURLToPath(new URL("../../../dist/web", import.meta.url)),
-  };
-}
-
-interface Scoring extends Disposable {
-  readonly routes: readonly RouteModule[];
-}
-
-/** Each reward model in a process of its own, started by its first request. */
-function openScoring({ reward, threads, device }: ServeArguments): Scoring {
-  const options = ["--device", device, ...(threads === undefined ? [] : ["--threads", String(threads)])];
-  const models = reward.map(modelOf).map(({ id, path }) => {
-    // What is no reward model is said now, not to the first client.
-    readModelFiles(path, "scalar");
-    return { name: id ?? basename(resolve(path)), scorer: new ScoreProcess(path, options) };
-  });
-  const byName = new Map(
-    models.map(({ name, scorer }) => [name, (answers: readonly object[]) => scorer.score(answers)]),
-  );
-  return {
-    routes: models.length === 0 ? [] : [scoreRoutes(byName)],
-    [Symbol.dispose]() {
-      for (const { scorer } of models) scorer[Symbol.dispose]();
-    },
   };
 }
 

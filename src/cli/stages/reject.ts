@@ -88,7 +88,7 @@ function rejectionInputs(
       : { reward: options.rewardName };
   return {
     openSampler: () => openAnswerSampler(sampler, recipe),
-    openReward: options.openReward ?? (() => openReward(reward)),
+    openReward: options.openReward ?? (() => openReward(reward, recipe)),
     fineTune: async (data) => {
       bar.end();
       return (await sftStage({ ...sft, model, data }, paths, context)).checkpoint;
@@ -102,7 +102,7 @@ function rejectionInputs(
 }
 
 const labels = { sampling: "Sampling", scoring: "Scoring" } as const;
-const units = { sampling: "answers", scoring: "prompts" } as const;
+const units = { sampling: "answers", scoring: "answers" } as const;
 
 /** Shows a run's events on the terminal. */
 class RejectionBar {

@@ -7,7 +7,9 @@ import type { Entry, ReportStage, Sample } from "../../train/report.ts";
 import type { LineChart, Series } from "../../train/svg-chart.ts";
 import { formatDuration } from "../terminal.ts";
 import { gattReport } from "./report-gatt.ts";
+import { ppoReport } from "./report-ppo.ts";
 import { rejectReport } from "./report-rejection.ts";
+import { rewardReport } from "./report-reward.ts";
 import type { RlhfRan } from "./rlhf.ts";
 
 /** @param folder the run's: paths are shown from there. */
@@ -18,7 +20,22 @@ export function rlhfReports(ran: RlhfRan, folder: string): ReportStage[] {
   const ghosts = Object.entries(ran.ghosts).map(([name, outcome]) =>
     gattReport(outcome, [], name.replace("-gatt", ": Ghost Attention")),
   );
-  return [versionsReport(ran), ...rejections, ...ghosts, lineageReport(ran.steps, folder)];
+  const rewards = Object.entries(ran.rewardModels).flatMap(([name, { outcomes }]) =>
+    Object.entries(outcomes).map(([quality, outcome]) =>
+      rewardReport(outcome, [], name.replace("-reward", `: reward model of ${quality}`)),
+    ),
+  );
+  const policies = Object.entries(ran.policies).map(([name, outcome]) =>
+    renamed(ppoReport(outcome, []), name.replace("-ppo", ": PPO")),
+  );
+  return [
+    versionsReport(ran),
+    ...rewards,
+    ...rejections,
+    ...policies,
+    ...ghosts,
+    lineageReport(ran.steps, folder),
+  ];
 }
 
 /** What the first and the last version say to a few held-out prompts. */
@@ -51,6 +68,10 @@ export function rlhfSummary({ metrics }: RlhfRan): Entry[] {
 }
 
 // --- internal ---
+
+function renamed(report: ReportStage, name: string): ReportStage {
+  return { ...report, name };
+}
 
 function versionsReport({ metrics, judgeName }: RlhfRan): ReportStage {
   const measured = Object.entries(metrics);

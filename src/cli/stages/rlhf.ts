@@ -3,7 +3,6 @@
 import { join } from "node:path";
 import { encodeDialog } from "../../dialog/llama2-chat.ts";
 import { readPrompts } from "../../dialog/prompts.ts";
-import { ConfigError } from "../../errors/errors.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import { makeDirectory } from "../../formats/make-directory.ts";
 import { Decoder } from "../../model/decoder.ts";
@@ -15,6 +14,9 @@ import { divergence, type Divergence } from "../../rlhf/divergence.ts";
 import { openLedger, type Step } from "../../rlhf/ledger.ts";
 import { rlhf, type Rewards, type StageName, type RlhfOutcome, type RlhfStages } from "../../rlhf/rlhf.ts";
 import { measureVersion, type PolicyAnswer } from "../../rlhf/version.ts";
+import type { Comparison, Quality } from "../../preference/comparison.ts";
+import { readComparisons } from "../../preference/read.ts";
+import { writeComparisons } from "../../preference/write.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { programCommit } from "../commit.ts";
@@ -26,15 +28,20 @@ import { openStageBackend, type StageContext } from "./context.ts";
 import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
 import type { StagePaths } from "./pretrain.ts";
-import { ppoStage } from "./ppo.ts";
 import { rejectStage, type RejectOutcome } from "./reject.ts";
+import { ppoStage, type PpoOutcome } from "./ppo.ts";
 import { openReward } from "./reward-source.ts";
+import { rewardStage, type RewardOutcome } from "./reward.ts";
 
 export interface RlhfRan extends RlhfOutcome {
   readonly steps: readonly Step[];
   /** By step, of those that were made in this sitting or before. */
   readonly rejections: Readonly<Record<string, RejectOutcome>>;
+  readonly policies: Readonly<Record<string, PpoOutcome>>;
   readonly ghosts: Readonly<Record<string, GattStageOutcome>>;
+  readonly rewardModels: Readonly<
+    Record<string, { readonly outcomes: Partial<Record<Quality, RewardOutcome>> }>
+  >;
   readonly judgeName: string;
 }
 
@@ -84,6 +91,8 @@ export async function rlhfStage(
     ...outcome,
     steps: ledger.steps,
     rejections: Object.fromEntries(resultsOf("reject")) as unknown as RlhfRan["rejections"],
+    rewardModels: Object.fromEntries(resultsOf("reward")) as unknown as RlhfRan["rewardModels"],
+    policies: Object.fromEntries(resultsOf("ppo")) as unknown as RlhfRan["policies"],
     ghosts: Object.fromEntries(resultsOf("gatt")) as unknown as RlhfRan["ghosts"],
     judgeName: judge.name,
   };
@@ -101,21 +110,12 @@ interface Wiring {
 function createStages(wiring: Wiring): RlhfStages {
   return {
     collect: collectStage(wiring),
-    reward: unknown("reward"),
+    reward: rewardsStage(wiring),
     reject: rejectionStage(wiring),
     ppo: policyStage(wiring),
     gatt: ghostStage(wiring),
     evaluate: evaluateStage(wiring),
   };
-}
-
-function unknown(stage: string): () => Promise<never> {
-  return () =>
-    Promise.reject(
-      new ConfigError(`the stage ${stage} is not there yet`, {
-        mend: `Take ${stage} out of the versions' stages.`,
-      }),
-    );
 }
 
 function collectStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["collect"] {
@@ -162,28 +162,73 @@ function rejectionStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages
       threads: recipe.threads,
       out: "",
     };
-    return await rejectStage(settings, pathsOf(name), context, rewardOf(rewards, judge));
+    return await rejectStage(settings, pathsOf(name), context, rewardOf(recipe, rewards, judge));
   };
 }
 
-/** "and then apply PPO on top of the resulted Rejection Sampling checkpoint" (§3.2.3). */
+/** Both reward models, each of all comparisons of its quality; the other's are what its mix may draw from. */
+function rewardsStage({ recipe, context, pathsOf }: Wiring): RlhfStages["reward"] {
+  return async ({ initial, train, test }, name) => {
+    const { device, threads, seed } = recipe;
+    const files = {
+      train: await splitByQuality(train, pathsOf(name).folder, "train"),
+      test: await splitByQuality(test, pathsOf(name).folder, "test"),
+    };
+    const outcomes: Partial<Record<Quality, RewardOutcome>> = {};
+    for (const quality of ["helpfulness", "safety"] as const) {
+      const data = files.train[quality];
+      if (data === undefined) continue;
+      const other = files.train[quality === "safety" ? "helpfulness" : "safety"];
+      const tested = files.test[quality];
+      context.stderr.write(`Reward model of ${quality}\n`);
+      const settings = {
+        ...recipe.reward,
+        model: initial,
+        quality,
+        data: [data],
+        other_data: other === undefined ? [] : [other],
+        test_data: tested === undefined ? [] : [tested],
+        device,
+        threads,
+        seed,
+        out: "",
+      };
+      outcomes[quality] = await rewardStage(settings, pathsOf(`${name}-${quality}`), context);
+    }
+    const { helpfulness, safety } = outcomes;
+    return {
+      ...(helpfulness === undefined ? {} : { helpfulness: helpfulness.checkpoint }),
+      ...(safety === undefined ? {} : { safety: safety.checkpoint }),
+      outcomes,
+    };
+  };
+}
+
+/** @returns a file for each quality that there are comparisons of. */
+async function splitByQuality(
+  files: readonly string[],
+  folder: string,
+  name: string,
+): Promise<Partial<Record<Quality, string>>> {
+  const all: Comparison[] = [];
+  for (const file of files) all.push(...(await readComparisons(file)).comparisons);
+  const written: Partial<Record<Quality, string>> = {};
+  for (const quality of ["helpfulness", "safety"] as const) {
+    const own = all.filter((comparison) => comparison.quality === quality);
+    if (own.length === 0) continue;
+    written[quality] = join(folder, `${name}-${quality}.jsonl`);
+    writeComparisons(written[quality], own);
+  }
+  return written;
+}
+
 function policyStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["ppo"] {
   return async ({ policy, rewards, seed }, name) => {
-    const { ppo, device, threads } = recipe;
+    const { device, threads, ppo } = recipe;
+    const held = ppo.held_out === undefined ? {} : { held_out: packageFile(ppo.held_out) };
     const prompts = packageFile(recipe.prompts);
-    const settings = {
-      ...ppo,
-      model: policy,
-      prompts,
-      held_out: packageFile(recipe.held_out),
-      reward: rewards,
-    };
-    return await ppoStage(
-      { ...settings, seed, device, threads },
-      pathsOf(name),
-      context,
-      rewardOf(rewards, judge),
-    );
+    const settings = { ...ppo, ...held, model: policy, prompts, reward: rewards, device, threads, seed };
+    return await ppoStage(settings, pathsOf(name), context, rewardOf(recipe, rewards, judge));
   };
 }
 
@@ -199,11 +244,12 @@ function ghostStage({ recipe, context, pathsOf }: Wiring): RlhfStages["gatt"] {
 
 /** Without a reward model, the judge's own scores. */
 function rewardOf(
+  recipe: Wiring["recipe"],
   rewards: Rewards,
   judge: NamedJudge,
 ): { openReward: () => Promise<Opened<RewardFunction>>; rewardName?: string } {
   if (rewards.helpfulness !== undefined || rewards.safety !== undefined)
-    return { openReward: () => openReward(rewards) };
+    return { openReward: () => openReward(rewards, recipe) };
   return { openReward: () => Promise.resolve(judgeReward(judge)), rewardName: judge.name };
 }
 
@@ -225,7 +271,7 @@ function evaluateStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages[
       {
         openSampler: (model) => openAnswerSampler(model, { ...recipe, ...sampling }),
         judge: judge.judge,
-        openReward: hasReward ? () => openReward(rewards) : undefined,
+        openReward: hasReward ? () => openReward(rewards, recipe) : undefined,
         divergence: (model, answers) => divergenceFrom(recipe, model, answers, context.signal),
         folder: pathsOf(name).folder,
         origin: { samples: sampling, scores: { ...rewards } },
