@@ -15,6 +15,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // The first browsers with light-dark() of CSS.
     target: ["chrome123", "firefox120", "safari17.5"],
-    rolldownOptions: { input: [path("index.html")] },
+    rolldownOptions: { input: [path("index.html"), path("annotate/index.html")] },
   },
 });

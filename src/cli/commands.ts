@@ -48,6 +48,18 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/sft.ts")).sftCommand,
   },
   {
+    name: "annotate",
+    group: "Make a model",
+    summary: "Collect preferences between answers of two models",
+    load: async () => (await import("./commands/annotate.ts")).annotate,
+  },
+  {
+    name: "preferences export",
+    group: "Make a model",
+    summary: "Write what was annotated as training data",
+    load: async () => (await import("./commands/preferences-export.ts")).preferencesExport,
+  },
+  {
     name: "preferences import",
     group: "Make a model",
     summary: "Check and split published preference data",

@@ -4,7 +4,6 @@ import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
 import type { Hono } from "hono";
 import { ConfigError } from "../errors/errors.ts";
-import type { ServeEnvironment } from "./route.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -21,7 +20,7 @@ export interface RunningServer {
 
 /** @throws {ConfigError} when the port is taken or the address is not this machine's. */
 export async function listen(
-  app: Hono<ServeEnvironment>,
+  app: Pick<Hono, "fetch">,
   { host, port }: ListenOptions,
 ): Promise<RunningServer> {
   const server = serve({ fetch: app.fetch, hostname: host, port }) as Server;

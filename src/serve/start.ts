@@ -75,9 +75,14 @@ export async function startServer(options: ServerOptions): Promise<StartedServer
   };
 }
 
-// --- internal ---
-
-function poolModels({ models, model }: ServerOptions, memoryBytes: number): PoolModel[] {
+/**
+ * @param memoryBytes of all of them.
+ * @throws {ConfigError} for two models of one name. @throws {FormatError} for a file that is no model.
+ */
+export function poolModels(
+  { models, model }: Pick<ServerOptions, "models" | "model">,
+  memoryBytes: number,
+): PoolModel[] {
   const known = new Map<string, string>();
   return models.map(({ path, id = basename(path).replace(/\.(gguf|bin)$/, "") }) => {
     const other = known.get(id);
@@ -94,6 +99,8 @@ function poolModels({ models, model }: ServerOptions, memoryBytes: number): Pool
     return { id, options: { ...model, path, cells }, bytes: weightBytes + cells * cellBytes };
   });
 }
+
+// --- internal ---
 
 interface ModelSizes {
   readonly weightBytes: number;

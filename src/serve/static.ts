@@ -5,6 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
+import type { Context } from "hono";
 import type { Route } from "./route.ts";
 import { pageContentPolicy } from "./security/headers.ts";
 
@@ -38,18 +39,21 @@ export function readStaticFiles(folder: string): StaticFiles | undefined {
 
 /** A route for each file. */
 export function staticRoutes(files: StaticFiles): Route[] {
-  return [...files].map(([path, { bytes, type, isImmutable }]) => ({
+  return [...files].map(([path, file]) => ({
     method: "get",
     path,
     summary: "A file of the web page",
     isPublic: true,
-    handle: ({ c }) =>
-      c.body(bytes, 200, {
-        "content-type": type,
-        "cache-control": isImmutable ? "public, max-age=31536000, immutable" : "no-cache",
-        "content-security-policy": pageContentPolicy,
-      }),
+    handle: ({ c }) => pageResponse(c, file),
   }));
+}
+
+export function pageResponse(c: Context, { bytes, type, isImmutable }: StaticFile): Response {
+  return c.body(bytes, 200, {
+    "content-type": type,
+    "cache-control": isImmutable ? "public, max-age=31536000, immutable" : "no-cache",
+    "content-security-policy": pageContentPolicy,
+  });
 }
 
 // --- internal ---

@@ -288,7 +288,7 @@ function storeTests(open: () => Promise<OpenedStore>): void {
     expect(progress.agreement.items).toBe(6);
     expect(progress.agreement.share).toBeCloseTo(5 / 6, 12);
     expect(progress.safetyAgreement).toBe(1);
-    const { wins } = progress.variants[0]!;
+    const { wins } = progress.winRates[0]!;
     expect(wins.wins + wins.losses).toBe(12);
     expect(wins.wins).toBeGreaterThanOrEqual(6);
     const exported = await exportComparisons(database, { batches: [batch.name] });

@@ -36,7 +36,7 @@ async function writeUntilKilled(store: string, seed: number, milliseconds: numbe
 
 test(
   "every event that was acknowledged is there after kill -9 at random moments",
-  { timeout: 240_000 },
+  { timeout: 600_000 },
   async () => {
     const folder = await embeddedFolder();
     const store = join(folder, "store");

@@ -6,7 +6,7 @@ import { invite } from "../../src/preference/annotation/annotators.ts";
 import { closeBatch, openBatch, type Batch } from "../../src/preference/annotation/batches.ts";
 import type { Database } from "../../src/preference/database.ts";
 import { createAnnotationApp, type AnnotationApp } from "../../src/serve/annotate/app.ts";
-import type { AnswerRequest } from "../../src/serve/annotate/answer-streams.ts";
+import type { AnswerRequest } from "../../src/preference/annotation/answers.ts";
 import { openEmbeddedStore, type OpenedStore } from "../preference/databases.ts";
 
 let store: OpenedStore;

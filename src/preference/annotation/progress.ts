@@ -29,7 +29,7 @@ export interface BatchProgress {
   readonly agreement: Agreement;
   /** Share of repeated items whose safety label is the same; null where there are none. */
   readonly safetyAgreement: number | null;
-  readonly variants: readonly VariantPair[];
+  readonly winRates: readonly VariantPair[];
   readonly strengths: Readonly<Record<string, number>>;
   readonly safety: Readonly<Record<string, number>>;
 }
@@ -54,7 +54,7 @@ export async function batchProgress(database: Database, batch: Batch): Promise<B
       repeats.length === 0
         ? null
         : repeats.filter(({ isSameSafety }) => isSameSafety).length / repeats.length,
-    variants: variantPairs(batch, decisions),
+    winRates: variantPairs(batch, decisions),
     strengths: tally(decisions.map(({ strength }) => strength)),
     safety: tally(decisions.map(({ safety }) => safety)),
   };

@@ -78,6 +78,28 @@ export async function taskOf(queries: Queries, annotatorId: string, id: string):
   throw new ConfigError("there is no such task of yours", { mend: "Reload the page." });
 }
 
+/** The task of a script for a prompt, which is made where there is none. */
+export async function scriptTask(
+  database: Database,
+  prompt: Dialog,
+  { batch, annotatorId, random }: { batch: Batch; annotatorId: string; random: Random },
+): Promise<Task> {
+  const history = prompt.slice(0, -1);
+  const text = strip(prompt.at(-1)!.content);
+  const [known] = await database.query<Task>(
+    `${taskRows} where t.batch_id = $1 and t.annotator_id = $2 and t.history = $3::jsonb and t.question = $4`,
+    [batch.id, annotatorId, JSON.stringify(history), text],
+  );
+  if (known !== undefined) return known;
+  const drawn = drawVariants(batch, random);
+  const task = await database.transaction(async (queries) => {
+    const made = await insertTask(queries, { batch, annotatorId, ...drawn, history });
+    await queries.query("update tasks set question = $2, asked_at = now() where id = $1", [made.id, text]);
+    return made;
+  });
+  return { ...task, question: text };
+}
+
 /** A task that goes on from a decided one: its history ends with the answer that was chosen there. */
 export async function continueTask(
   database: Database,

@@ -3,21 +3,14 @@
  * leave, so a page that is loaded again finds what was said so far and hears the rest.
  */
 
-import type { Dialog } from "../../dialog/message.ts";
-import type { Batch, Variant } from "../../preference/annotation/batches.ts";
-import { promptOf, saveAnswers, type Side, type Task } from "../../preference/annotation/tasks.ts";
+import {
+  answerRequest,
+  type AnswerGenerator,
+  type AnswerRequest,
+} from "../../preference/annotation/answers.ts";
+import type { Batch } from "../../preference/annotation/batches.ts";
+import { saveAnswers, type Side, type Task } from "../../preference/annotation/tasks.ts";
 import type { Database } from "../../preference/database.ts";
-
-export interface AnswerRequest {
-  readonly variant: Variant;
-  /** Ends with the question. */
-  readonly prompt: Dialog;
-  /** The same gives the same answer. */
-  readonly seed: number;
-}
-
-/** @yields the answer's text piece by piece. */
-export type AnswerGenerator = (request: AnswerRequest, signal: AbortSignal) => AsyncIterable<string>;
 
 export type AnswerEvent =
   | { readonly type: "text"; readonly side: Side; readonly text: string }
@@ -63,8 +56,8 @@ export class AnswerStreams implements Disposable {
     const run = async (): Promise<AnswerEvent> => {
       try {
         const [left, right] = await Promise.all([
-          this.#answer(making, "left", this.#requestOf(task, batch, "left")),
-          this.#answer(making, "right", this.#requestOf(task, batch, "right")),
+          this.#answer(making, "left", answerRequest(task, batch, "left")),
+          this.#answer(making, "right", answerRequest(task, batch, "right")),
         ]);
         await saveAnswers(this.#database, task, { left, right });
         return { type: "done" };
@@ -77,12 +70,6 @@ export class AnswerStreams implements Disposable {
       making.push(end);
     });
     return making;
-  }
-
-  #requestOf(task: Task, { variants }: Batch, side: Side): AnswerRequest {
-    const place = side === "left" ? task.leftVariant : task.rightVariant;
-    // One model twice would say the same twice at equal seeds.
-    return { variant: variants[place]!, prompt: promptOf(task), seed: task.seed + Number(side === "right") };
   }
 
   async #answer(making: Making, side: Side, request: AnswerRequest): Promise<string> {

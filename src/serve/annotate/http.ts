@@ -6,7 +6,7 @@ import type { Random } from "../../corpus/random.ts";
 import type { Annotator } from "../../preference/annotation/annotators.ts";
 import type { Variant } from "../../preference/annotation/batches.ts";
 import type { Database } from "../../preference/database.ts";
-import type { AnswerGenerator } from "./answer-streams.ts";
+import type { AnswerGenerator } from "../../preference/annotation/answers.ts";
 
 export interface AnnotationOptions {
   readonly database: Database;

@@ -16,12 +16,12 @@ import { bodyOf, type AnnotationEnvironment, type AnnotationOptions } from "./ht
 
 export function taskRoutes(
   app: Hono<AnnotationEnvironment>,
-  { database, random }: AnnotationOptions,
+  { database, random, variants }: AnnotationOptions,
   streams: AnswerStreams,
 ): void {
   app.get("/me", async (c) => {
     const { name, role } = c.get("annotator");
-    const open = (await listBatches(database)).filter(({ closedAt }) => closedAt === null);
+    const open = (await listBatches(database)).filter((batch) => isServed(batch, variants));
     const batches = open.map(({ id, name: title, quality }) => ({ id, name: title, quality }));
     return c.json({ name, role, batches, guidelines, riskCategories, attackStyles });
   });
@@ -103,6 +103,14 @@ function decisionRoutes(
       ),
     );
   });
+}
+
+/** Of a batch whose models are not served, nothing can be asked. */
+function isServed(batch: Batch, served: AnnotationOptions["variants"]): boolean {
+  return (
+    batch.closedAt === null &&
+    batch.variants.every(({ model }) => served.some((each) => each.model === model))
+  );
 }
 
 async function batchOf(database: Database, id: string): Promise<Batch> {

@@ -1,0 +1,261 @@
+/** `cria annotate`: people, or a script in their place, compare the answers of two variants. */
+
+import { randomInt } from "node:crypto";
+import { freemem } from "node:os";
+import { basename, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { createRandom, type Random } from "../../corpus/random.ts";
+import { readPrompts } from "../../dialog/prompts.ts";
+import { ConfigError } from "../../errors/errors.ts";
+import { invite, listAnnotators, scriptAnnotator } from "../../preference/annotation/annotators.ts";
+import { listBatches, openBatch, type Batch, type Variant } from "../../preference/annotation/batches.ts";
+import { annotateByScript, type AnnotatorScript } from "../../preference/annotation/script.ts";
+import type { Database } from "../../preference/database.ts";
+import { engineAnswers } from "../../serve/annotate/engine-answers.ts";
+import { startAnnotationServer } from "../../serve/annotate/server.ts";
+import { poolModels } from "../../serve/start.ts";
+import { ModelPool } from "../../serve/worker/model-pool.ts";
+import { openNamedStore, storeArguments, variantsOf } from "../annotation-options.ts";
+import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
+import { modelArguments } from "../model-options.ts";
+import { Progress } from "../progress.ts";
+
+const { model: _, ...sharedArguments } = modelArguments;
+
+const annotateArguments = {
+  variants: {
+    type: "positional",
+    required: true,
+    multiple: true,
+    valueHint: "MODEL",
+    description: "What is compared, as PATH@TEMPERATURE: two models, or one at two temperatures",
+  },
+  ...storeArguments,
+  batch: {
+    type: "string",
+    valueHint: "NAME",
+    description: "The batch to go on with, or to open; by default named after what follows",
+  },
+  policy: {
+    type: "string",
+    default: "v1",
+    valueHint: "NAME",
+    description: "The version that is compared, of a new batch",
+  },
+  quality: {
+    type: "string",
+    choices: ["helpfulness", "safety"],
+    default: "helpfulness",
+    description: "By which guidelines, of a new batch",
+  },
+  split: {
+    type: "string",
+    choices: ["train", "test"],
+    default: "train",
+    description: "What for, of a new batch",
+  },
+  overlap: {
+    type: "string",
+    as: "number",
+    min: 0,
+    default: "0.1",
+    valueHint: "SHARE",
+    description: "Items that a second annotator repeats, of a new batch",
+  },
+  invite: {
+    type: "string",
+    multiple: true,
+    valueHint: "NAME",
+    description: "Print a link to sign in by; an older one of this name ends",
+  },
+  lead: { type: "string", valueHint: "NAME", description: "The same for a lead, who sees all and exports" },
+  judge: {
+    type: "string",
+    valueHint: "FILE",
+    description: "A module that judges in people's place, and is named in its data",
+  },
+  prompts: { type: "string", valueHint: "FILE", description: "What the judge's answers are to" },
+  tokens: {
+    type: "string",
+    as: "integer",
+    min: 1,
+    alias: "n",
+    default: "512",
+    valueHint: "N",
+    description: "Longest answer, in tokens",
+  },
+  port: {
+    type: "string",
+    as: "integer",
+    min: 0,
+    default: "8090",
+    valueHint: "N",
+    description: "0 for any free one",
+  },
+  ...sharedArguments,
+} as const;
+
+type AnnotateArguments = ArgumentValues<typeof annotateArguments>;
+
+export const annotate = defineCommand({
+  details:
+    "Serves a page on this machine where annotators, each by an invitation's link, write prompts and compare two " +
+    "streamed answers; and a lead's page. What is answered by which variant, annotators never see. With --judge, a " +
+    "module that exports a function (prompt, a, b) => ({better, strength, safety}) judges the answers to --prompts " +
+    "instead, and its data say so. `cria preferences export` writes what was collected.",
+  args: annotateArguments,
+  examples: [
+    "cria annotate runs/v2/model@0.7 runs/v1/model@1 --lead Lea --invite Ann --invite Bob",
+    "cria annotate model.gguf@0.5 model.gguf@1 --judge judge.js --prompts prompts.jsonl",
+  ],
+  async run(args, context) {
+    const variants = variantsOf(args.variants);
+    await using database = await openNamedStore(args.store);
+    const batch = await namedBatch(database, args, variants);
+    const pool = openPool(args, variants, context);
+    const work = { database, batch, variants, pool, random: createRandom(randomInt(2 ** 31)) };
+    try {
+      if (args.judge === undefined) await serveUntilStopped(args, work, context);
+      else await judgeAll(args.judge, { args, ...work }, context);
+    } finally {
+      await pool.close();
+    }
+  },
+});
+
+// --- internal ---
+
+interface Work {
+  readonly database: Database;
+  readonly batch: Batch;
+  readonly variants: readonly Omit<Variant, "place">[];
+  readonly pool: ModelPool;
+  readonly random: Random;
+}
+
+/** @throws {ConfigError} when the batch of this name is closed or compares other variants. */
+async function namedBatch(
+  database: Database,
+  args: AnnotateArguments,
+  variants: Work["variants"],
+): Promise<Batch> {
+  const { policy, quality, split, overlap } = args;
+  const name = args.batch ?? `${policy} ${quality} ${split}`;
+  const known = (await listBatches(database)).find((batch) => batch.name === name);
+  if (known === undefined) {
+    return openBatch(database, {
+      name,
+      policyVersion: policy,
+      quality: quality === "safety" ? "safety" : "helpfulness",
+      split: split === "test" ? "test" : "train",
+      overlapShare: overlap,
+      variants,
+    });
+  }
+  const isSame =
+    known.variants.length === variants.length &&
+    known.variants.every((one, i) => isSameVariant(one, variants[i]!));
+  if (known.closedAt === null && isSame) return known;
+  const why =
+    known.closedAt === null
+      ? `compares ${known.variants.map((variant) => variant.name).join(" and ")}`
+      : "is closed";
+  throw new ConfigError(`the batch "${name}" ${why}`, { mend: "Open another one, by --batch NAME." });
+}
+
+/** Temperatures are kept in single precision. */
+function isSameVariant(a: Omit<Variant, "place">, b: Omit<Variant, "place">): boolean {
+  return a.model === b.model && Math.abs(a.temperature - b.temperature) < 1e-6;
+}
+
+function openPool(
+  args: AnnotateArguments,
+  variants: Work["variants"],
+  { stderr }: CommandContext,
+): ModelPool {
+  const { context, tokenizer, threads } = args;
+  const paths = [...new Set(variants.map(({ model }) => model))];
+  const memoryBytes = 0.9 * freemem();
+  const served = {
+    models: paths.map((path) => ({ path, id: path })),
+    model: {
+      device: args.device,
+      repack: !args["as-stored"],
+      parallel: 8,
+      queue: 64,
+      ...(context === undefined ? {} : { contextTokens: context }),
+      ...(tokenizer === undefined ? {} : { tokenizer }),
+      ...(threads === undefined ? {} : { threads }),
+    },
+  };
+  return new ModelPool(poolModels(served, memoryBytes), {
+    memoryBytes,
+    died: (model, reason) => void stderr.write(`the process of ${model} ended (${reason})\n`),
+  });
+}
+
+async function serveUntilStopped(
+  args: AnnotateArguments,
+  { database, batch, variants, pool, random }: Work,
+  { signal, stdout, stderr }: CommandContext,
+): Promise<void> {
+  const server = await startAnnotationServer({
+    database,
+    variants,
+    random,
+    generate: engineAnswers(pool, { idOf: (model) => model, maxTokens: args.tokens }),
+    host: "127.0.0.1",
+    port: args.port,
+    pageFolder: fileURLToPath(new URL("../../../dist/web", import.meta.url)),
+  });
+  const link = async (name: string, role: "annotator" | "lead"): Promise<string> =>
+    `${name}${role === "lead" ? " (lead)" : ""}: ${server.url}/annotate/#${await invite(database, name, role)}\n`;
+  // Without a lead nobody could invite from the page.
+  const isFirst = !(await listAnnotators(database)).some(({ role }) => role === "lead");
+  const lead = args.lead ?? (isFirst ? "lead" : undefined);
+  if (lead !== undefined) stdout.write(await link(lead, "lead"));
+  for (const name of args.invite) stdout.write(await link(name, "annotator"));
+  stderr.write(`Batch "${batch.name}" is open at ${server.url}/annotate/\n`);
+  await new Promise<void>((stop) => {
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", () => stop());
+  });
+  await server.close();
+}
+
+async function judgeAll(
+  file: string,
+  { args, database, batch, pool, random }: Work & { readonly args: AnnotateArguments },
+  { signal, stdout, stderr }: CommandContext,
+): Promise<void> {
+  if (args.prompts === undefined) {
+    throw new ConfigError("--judge needs prompts to be answered", { mend: "Give --prompts FILE." });
+  }
+  const prompts = readPrompts(args.prompts).map(({ dialog }) => dialog);
+  const annotator = await scriptAnnotator(database, basename(file));
+  using progress = new Progress({ label: "Judging", total: prompts.length, unit: "prompts", stream: stderr });
+  const generate = engineAnswers(pool, { idOf: (model) => model, maxTokens: args.tokens });
+  const judge = await importJudge(file);
+  const annotation = { database, batch, annotator, judge, generate, random };
+  for await (const done of annotateByScript(prompts, annotation, signal)) progress.update({ done });
+  progress.end();
+  stdout.write(`${prompts.length} prompts judged by ${annotator.name} (script) in "${batch.name}"\n`);
+}
+
+/** @throws {ConfigError} when the module cannot be loaded or exports no function. */
+async function importJudge(file: string): Promise<AnnotatorScript> {
+  let module: Record<string, unknown>;
+  try {
+    module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>;
+  } catch (cause) {
+    throw new ConfigError(`${file} cannot be loaded: ${(cause as Error).message}`, {
+      mend: "Give a JavaScript module.",
+      cause,
+    });
+  }
+  const judge = module["default"] ?? module["judge"];
+  if (typeof judge === "function") return judge as AnnotatorScript;
+  throw new ConfigError(`${file} exports no function`, {
+    mend: 'Write export default (prompt, a, b) => ({ better: "a", strength: "better", safety: "both-safe" });',
+  });
+}
