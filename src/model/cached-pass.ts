@@ -19,6 +19,8 @@ export interface PassShape {
   readonly windows: readonly PassWindow[];
   /** How many tokens' logits are wanted, or the summed loss of all tokens. */
   readonly wants: number | "loss";
+  /** Longest context of the sequences, for dynamic RoPE; the model's own when left out. */
+  readonly contextTokens?: number;
 }
 
 export interface PassWindow {
@@ -111,7 +113,7 @@ function keyOf({ windows, wants }: PassShape): string {
 
 function buildPass(backend: Backend, weights: LlamaWeights, cache: KvCache, shape: PassShape): CachedPass {
   const { config } = weights;
-  const { windows, wants } = shape;
+  const { windows, wants, contextTokens = config.maxSeqLen } = shape;
   const count = windows.reduce((sum, { tokens }) => sum + tokens, 0);
   const capacity = 64 + 4 * windows.length + (48 + 16 * windows.length) * config.nLayers;
   const graph = new Graph("decoder", backend, { capacity });
@@ -139,6 +141,7 @@ function buildPass(backend: Backend, weights: LlamaWeights, cache: KvCache, shap
         dim: config.nHeads * config.headDim,
         windows: masked(graph, mask, windows),
       }),
+      contextTokens,
       ...(wanted === undefined ? {} : { wanted }),
     });
     const targets = wants === "loss" ? createTargets(graph, count, config.vocabSize) : undefined;

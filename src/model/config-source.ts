@@ -6,7 +6,7 @@
 import type { CriaError } from "../errors/errors.ts";
 import type { LlamaConfig } from "./config.ts";
 
-type Names = Readonly<Record<keyof LlamaConfig, string>>;
+type Names = Readonly<Record<Exclude<keyof LlamaConfig, "ropeScaling">, string>>;
 type Refuse = (message: string, mend: string) => CriaError;
 
 export interface Origin {
@@ -60,7 +60,7 @@ export const ggufNames: Names = {
   isTied: "output.weight",
 };
 
-export function numberAt(source: Source, field: keyof LlamaConfig): number {
+export function numberAt(source: Source, field: keyof Names): number {
   const value = optionalNumberAt(source, field);
   if (value !== undefined) return value;
   throw source.refuse(
@@ -69,10 +69,7 @@ export function numberAt(source: Source, field: keyof LlamaConfig): number {
   );
 }
 
-export function optionalNumberAt(
-  { names, at, refuse }: Source,
-  field: keyof LlamaConfig,
-): number | undefined {
+export function optionalNumberAt({ names, at, refuse }: Source, field: keyof Names): number | undefined {
   const value = at(names[field]);
   if (value === undefined || value === null) return undefined;
   if (typeof value === "number" || typeof value === "bigint") return Number(value);
@@ -90,7 +87,6 @@ interface Rule {
 }
 
 const noBiases = "Llama 1 and 2 have no biases.";
-const plainRope = "Llama 1 and 2 use RoPE as it is; scaled variants came later.";
 const llamaOnly = "Cria reads models of the Llama 1 and 2 shape.";
 
 /** null and an absent key say the same. */
@@ -99,7 +95,6 @@ export const huggingFaceRules: readonly Rule[] = [
   { key: "hidden_act", allowed: [undefined, "silu", "swish"], mend: "Llama's feed-forward layer is SwiGLU." },
   { key: "attention_bias", allowed: [undefined, false], mend: noBiases },
   { key: "mlp_bias", allowed: [undefined, false], mend: noBiases },
-  { key: "rope_scaling", allowed: [undefined, "default"], mend: plainRope },
   { key: "partial_rotary_factor", allowed: [undefined, 1], mend: "Llama turns whole heads." },
   {
     key: "quantization_config",
@@ -111,8 +106,6 @@ export const huggingFaceRules: readonly Rule[] = [
 export const ggufRules: readonly Rule[] = [
   { key: "general.architecture", allowed: ["llama"], mend: llamaOnly },
   { key: "llama.expert_count", allowed: [undefined, 0], mend: "Mixtures of experts are no Llama 1 or 2." },
-  { key: "llama.rope.scaling.type", allowed: [undefined, "none"], mend: plainRope },
-  { key: "llama.rope.scale_linear", allowed: [undefined, 1], mend: plainRope },
 ];
 
 export function checkRules(rules: readonly Rule[], { at, refuse }: Source): void {

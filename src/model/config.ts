@@ -25,6 +25,14 @@ import {
   type Origin,
   type Source,
 } from "./config-source.ts";
+import {
+  checkRopeScaling,
+  ropeScalingFromGguf,
+  ropeScalingFromHuggingFace,
+  ropeScalingToGguf,
+  ropeScalingToHuggingFace,
+  type RopeScaling,
+} from "./rope-scaling.ts";
 
 export interface LlamaConfig {
   /** Width D of the residual stream. */
@@ -44,6 +52,8 @@ export interface LlamaConfig {
   readonly normEps: number;
   /** Base θ of RoPE's frequencies θ^(-2i/headDim). */
   readonly ropeTheta: number;
+  /** How the frequencies are stretched for contexts longer than the pretraining's; left out when they are not. */
+  readonly ropeScaling?: RopeScaling | undefined;
   /** Whether the embedding is the output head too. */
   readonly isTied: boolean;
 }
@@ -97,8 +107,8 @@ export function parameterCount(config: LlamaConfig): number {
  * what an absent key means is transformers' default.
  *
  * @param file names the file in errors.
- * @throws {FormatError} when the file is not a Llama's, or of a Llama with biases, another activation, scaled RoPE
- *         or packed weights.
+ * @throws {FormatError} when the file is not a Llama's, or of a Llama with biases, another activation, RoPE scaled in
+ *         a way of its own, or packed weights.
  */
 export function configFromHuggingFace(json: unknown, file: string): LlamaConfig {
   const refuse = (message: string, mend: string): FormatError => new FormatError(message, { file, mend });
@@ -107,6 +117,7 @@ export function configFromHuggingFace(json: unknown, file: string): LlamaConfig 
   }
   const source: Source = { names: huggingFaceNames, refuse, at: (key) => valueInHuggingFace(json, key) };
   checkRules(huggingFaceRules, source);
+  const maxSeqLen = optionalNumberAt(source, "maxSeqLen") ?? 2048;
   return checkedConfig(
     {
       ...requiredNumbers(source),
@@ -114,16 +125,21 @@ export function configFromHuggingFace(json: unknown, file: string): LlamaConfig 
       vocabSize: numberAt(source, "vocabSize"),
       nKvHeads: optionalNumberAt(source, "nKvHeads"),
       headDim: optionalNumberAt(source, "headDim"),
-      maxSeqLen: optionalNumberAt(source, "maxSeqLen") ?? 2048,
+      maxSeqLen,
       normEps: optionalNumberAt(source, "normEps") ?? 1e-6,
       ropeTheta: optionalNumberAt(source, "ropeTheta"),
+      ropeScaling: ropeScalingFromHuggingFace((key) => ropeSettings(json)[key], maxSeqLen, refuse),
       isTied: json["tie_word_embeddings"] === true,
     },
     source,
   );
 }
 
-/** The config.json that transformers' LlamaForCausalLM wants. It leaves the type of the weights to the weights. */
+/**
+ * The config.json that transformers' LlamaForCausalLM wants. It leaves the type of the weights to the weights.
+ *
+ * @throws {ConfigError} for RoPE frequencies of a model's own.
+ */
 export function configToHuggingFace(
   config: LlamaConfig,
   { bosId, eosId }: { readonly bosId: number; readonly eosId: number },
@@ -141,7 +157,7 @@ export function configToHuggingFace(
     max_position_embeddings: config.maxSeqLen,
     rms_norm_eps: config.normEps,
     rope_theta: config.ropeTheta,
-    rope_scaling: null,
+    rope_scaling: ropeScalingToHuggingFace(config, (message, mend) => new ConfigError(message, { mend })),
     hidden_act: "silu",
     attention_bias: false,
     mlp_bias: false,
@@ -152,16 +168,16 @@ export function configToHuggingFace(
 }
 
 /**
- * Reads the metadata of a GGUF file. Scaled RoPE can also hide in a tensor, `rope_freqs.weight`: who reads the
- * tensors refuses it.
+ * Reads the metadata of a GGUF file.
  *
- * @param hasOutput whether the file holds `output.weight`; without it the head is tied.
- * @param file      names the file in errors.
- * @throws {FormatError} when the architecture is not llama, or a Llama with experts, scaled RoPE or layers that differ.
+ * @param tensors what the file's tensors say: without `output.weight` the head is tied, and `rope_freqs.weight` has
+ *                divisors of RoPE's frequencies.
+ * @param file    names the file in errors.
+ * @throws {FormatError} when the architecture is not llama, or a Llama with experts or layers that differ.
  */
 export function configFromGguf(
   metadata: ReadonlyMap<string, unknown>,
-  hasOutput: boolean,
+  tensors: { readonly hasOutput: boolean; readonly ropeDivisors?: readonly number[] | undefined },
   file?: string,
 ): LlamaConfig {
   const refuse = (message: string, mend: string): FormatError =>
@@ -170,17 +186,20 @@ export function configFromGguf(
   const source: Source = { names: ggufNames, refuse, at };
   checkRules(ggufRules, source);
   const tokens = metadata.get("tokenizer.ggml.tokens");
+  const maxSeqLen = numberAt(source, "maxSeqLen");
+  const scaling = { maxSeqLen, divisors: tensors.ropeDivisors };
   const config = checkedConfig(
     {
       ...requiredNumbers(source),
       hiddenDim: numberAt(source, "hiddenDim"),
       vocabSize: isList(tokens) ? tokens.length : numberAt(source, "vocabSize"),
-      maxSeqLen: numberAt(source, "maxSeqLen"),
+      maxSeqLen,
       normEps: shortestDecimal(numberAt(source, "normEps")),
       nKvHeads: optionalNumberAt(source, "nKvHeads"),
       headDim: optionalNumberAt(source, "headDim"),
       ropeTheta: shortestDecimal(optionalNumberAt(source, "ropeTheta") ?? 10_000),
-      isTied: !hasOutput,
+      ropeScaling: ropeScalingFromGguf((key) => decimal(at(key)), scaling, refuse),
+      isTied: !tensors.hasOutput,
     },
     source,
   );
@@ -211,6 +230,7 @@ export function ggufConfigMetadata(config: LlamaConfig): GgufConfigEntry[] {
     ["llama.attention.value_length", "uint32", config.headDim],
     ["llama.rope.dimension_count", "uint32", config.headDim],
     [ggufNames.ropeTheta, "float32", config.ropeTheta],
+    ...ropeScalingToGguf(config.ropeScaling),
     [ggufNames.normEps, "float32", config.normEps],
   ];
 }
@@ -252,6 +272,7 @@ function checkedConfig(fields: LlamaFields, origin: Origin): LlamaConfig {
     maxSeqLen: fields.maxSeqLen ?? 4096,
     normEps: fields.normEps ?? 1e-5,
     ropeTheta: fields.ropeTheta ?? 10_000,
+    ...(fields.ropeScaling === undefined ? {} : { ropeScaling: fields.ropeScaling }),
     isTied: fields.isTied ?? false,
   };
   for (const field of ["nKvHeads", "headDim", "hiddenDim", "maxSeqLen"] as const) {
@@ -259,6 +280,7 @@ function checkedConfig(fields: LlamaFields, origin: Origin): LlamaConfig {
   }
   checkHeads(config, origin);
   checkReals(config, origin);
+  checkRopeScaling(config, origin.refuse);
   checkTensorSizes(config, origin);
   return config;
 }
@@ -326,9 +348,17 @@ function requiredNumbers(source: Source): Pick<LlamaConfig, "dim" | "nLayers" | 
 
 /** Early Llama 1 conversions say max_sequence_length; transformers 5 keeps RoPE's settings in rope_parameters. */
 function valueInHuggingFace(json: Readonly<Record<string, unknown>>, key: string): unknown {
-  const rope = json["rope_parameters"] ?? json["rope_scaling"];
   if (key === "max_position_embeddings") return json[key] ?? json["max_sequence_length"];
-  if (!isRecord(rope)) return json[key];
-  if (key === "rope_theta" || key === "partial_rotary_factor") return rope[key] ?? json[key];
-  return key === "rope_scaling" ? (rope["rope_type"] ?? rope["type"]) : json[key];
+  if (key === "rope_theta" || key === "partial_rotary_factor") return ropeSettings(json)[key] ?? json[key];
+  return json[key];
+}
+
+function ropeSettings(json: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const settings = json["rope_parameters"] ?? json["rope_scaling"];
+  return isRecord(settings) ? settings : {};
+}
+
+/** GGUF's reals are f32. */
+function decimal(value: unknown): unknown {
+  return typeof value === "number" ? shortestDecimal(value) : value;
 }

@@ -18,12 +18,13 @@ import { openBackend, type Backend } from "../tensor/backend.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { quantiseRows } from "../tensor/quantise.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { ggufConfigMetadata } from "./config.ts";
+import { ggufConfigMetadata, type LlamaConfig } from "./config.ts";
 import { writeModelFiles } from "./directory.ts";
 import { ggufTokenizerValues } from "./gguf-tokenizer.ts";
 import type { ModelFiles } from "./load.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
 import { fileTypeOf, isFloatMix, typeInMix, type MixName, type WrittenType } from "./quantisation-mix.ts";
+import { ropeFrequencies } from "./rope-scaling.ts";
 import { fromHalfSplit, toHalfSplit } from "./rotary-layout.ts";
 import { Sources } from "./sources.ts";
 import { readRows, readRowsAsF32, type StoredWeight } from "./stored-weight.ts";
@@ -91,7 +92,10 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
   const template = chatTemplateOf(files);
   let paths: readonly string[] = [out];
   if (isGguf) {
-    const content = { metadata: ggufMetadata(conversion, template), tensors };
+    const content = {
+      metadata: ggufMetadata(conversion, template),
+      tensors: [...tensors, ...ropeTensors(files.config)],
+    };
     paths = await streamGgufSplit(out, content, conversion.maxFileBytes ?? Number.POSITIVE_INFINITY);
   } else {
     await fillDirectoryAtomically(out, async (temporary) => {
@@ -178,6 +182,18 @@ async function* encodedRows({ backend, sources, info, type, reorder }: Encoding)
     const values = reorder === undefined ? read : asFloats(reorder.apply(asBytes(read), 4 * columns));
     yield isFloat(type) ? asBytes(encoded(values, type)) : await quantiseRows(backend, values, columns, type);
   }
+}
+
+/** GGUF has frequencies of a model's own as a tensor. */
+function ropeTensors(config: LlamaConfig): TensorToStream[] {
+  const frequencies = ropeFrequencies(config);
+  if (frequencies === undefined) return [];
+  const [name, values] = frequencies;
+  // oxlint-disable-next-line typescript/require-await -- streams are asynchronous, and this one is short
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    yield asBytes(values);
+  };
+  return [{ name, type: "f32", shape: [values.length], pieces }];
 }
 
 function encoded(values: Float32Array, type: "f32" | "f16" | "bf16"): Float32Array | Uint16Array {

@@ -146,7 +146,7 @@ export class Decoder implements Disposable {
   ): Promise<CachedPass> {
     const count = tokens.length;
     const window = windowOver(count, 0, this.#length + count - 1);
-    const pass = this.#passes.pass({ windows: [window], wants });
+    const pass = this.#passes.pass({ contextTokens: this.contextTokens, windows: [window], wants });
     pass.tokens.write(tokens);
     pass.positions.write(tokens.map((_, i) => this.#length + i));
     pass.cells.write(BigInt64Array.from(tokens, (_, i) => BigInt(this.#length + i)));

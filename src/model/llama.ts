@@ -10,9 +10,10 @@
 import type { Graph } from "../tensor/graph.ts";
 import { matmul, operand } from "../tensor/matmul.ts";
 import { add, mulGain, reshape, rmsNorm, rows, swiglu } from "../tensor/ops.ts";
-import { rope } from "../tensor/rope.ts";
+import { rope, type Rotation } from "../tensor/rope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LlamaConfig } from "./config.ts";
+import { dynamicTheta, frequencyDivisors } from "./rope-scaling.ts";
 import type { LayerWeights, LlamaWeights } from "./weights.ts";
 
 /** Queries, keys and values of one layer, rotated. */
@@ -37,17 +38,21 @@ export interface Pass {
   readonly attend: (inputs: AttentionInputs) => Tensor;
   /** Rows whose final states are wanted; the last layer computes no others after its attention. i32 `[wanted]` */
   readonly wanted?: Tensor;
+  /** Longest context that the positions are part of, for dynamic RoPE; the model's own when left out. */
+  readonly contextTokens?: number;
 }
 
 /** The states before the output head, normalised. `[batch · seq, dim]`, or `[wanted, dim]` */
 export function finalStates(g: Graph, weights: LlamaWeights, pass: Pass): Tensor {
   const { config } = weights;
+  const rotation = rotationOf(g, config, pass.contextTokens ?? config.maxSeqLen);
   let h = rows(g, weights.embedding, pass.tokens);
   for (const [i, layer] of weights.layers.entries()) {
     const inputs = attentionInputs(g, normalised(g, h, layer.attentionNorm, config), {
       layer,
       config,
       pass,
+      rotation,
       i,
     });
     let mixed = pass.attend(inputs);
@@ -67,21 +72,37 @@ interface LayerContext {
   readonly layer: LayerWeights;
   readonly config: LlamaConfig;
   readonly pass: Pass;
+  readonly rotation: Rotation;
   readonly i: number;
+}
+
+/** How heads turn, in this graph. */
+function rotationOf(g: Graph, config: LlamaConfig, contextTokens: number): Rotation {
+  const theta = dynamicTheta(config, contextTokens);
+  const divisors = frequencyDivisors(config);
+  if (divisors !== undefined) {
+    return { theta, divisors: g.constant(Float32Array.from(divisors), [divisors.length]) };
+  }
+  const { ropeScaling } = config;
+  if (ropeScaling?.type === "linear") return { theta, factor: ropeScaling.factor };
+  if (ropeScaling?.type !== "yarn") return { theta };
+  const { factor, attentionFactor: attention } = ropeScaling;
+  return { theta, factor, yarn: { ...ropeScaling, attention } };
 }
 
 function normalised(g: Graph, h: Tensor, gain: Tensor, config: LlamaConfig): Tensor {
   return mulGain(g, rmsNorm(g, h, config.normEps), gain);
 }
 
-function attentionInputs(g: Graph, x: Tensor, { layer, config, pass, i }: LayerContext): AttentionInputs {
-  const { nHeads, nKvHeads, headDim, ropeTheta } = config;
+function attentionInputs(g: Graph, x: Tensor, context: LayerContext): AttentionInputs {
+  const { layer, config, pass, rotation, i } = context;
+  const { nHeads, nKvHeads, headDim } = config;
   shareOperand(g, x);
   const heads = (w: Tensor, count: number): Tensor =>
     reshape(g, matmul(g, x, w), [pass.batch, pass.seq, count, headDim]);
   return {
-    q: rope(g, heads(layer.wq, nHeads), pass.positions, ropeTheta),
-    k: rope(g, heads(layer.wk, nKvHeads), pass.positions, ropeTheta),
+    q: rope(g, heads(layer.wq, nHeads), pass.positions, rotation),
+    k: rope(g, heads(layer.wk, nKvHeads), pass.positions, rotation),
     v: heads(layer.wv, nKvHeads),
     layer: i,
   };

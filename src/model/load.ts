@@ -23,6 +23,7 @@ import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } 
 import { configFromMeta } from "./meta-params.ts";
 import { headOfHuggingFace } from "./scoring-config.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
+import { ropeFrequenciesName } from "./rope-scaling.ts";
 import { fromHalfSplit } from "./rotary-layout.ts";
 import { Sources } from "./sources.ts";
 import { readRowsAsF32, wholeWeight, type StoredWeight } from "./stored-weight.ts";
@@ -171,19 +172,9 @@ const readers: Readonly<Record<ModelFormat, (path: string) => ReadFiles>> = {
   },
   gguf(path) {
     const { metadata, tensors } = readGgufModel(path);
-    const frequencies = tensors.get("rope_freqs.weight");
-    if (frequencies !== undefined) {
-      throw new FormatError(
-        "rope_freqs.weight scales the rotary frequencies as Llama 3.1 does, which Llama 2 does not",
-        {
-          file: frequencies.file,
-          offset: frequencies.offset,
-          mend: "Use a model of the Llama 1 or Llama 2 family.",
-        },
-      );
-    }
+    const tensorFacts = { hasOutput: tensors.has("output.weight"), ropeDivisors: ropeDivisors(tensors) };
     return {
-      config: configFromGguf(metadata, tensors.has("output.weight")),
+      config: configFromGguf(metadata, tensorFacts),
       tensors: wholeWeights(tensors),
     };
   },
@@ -208,6 +199,26 @@ function otherHead(path: string, found: HeadKind): FormatError {
         file: path,
         mend: "Give a reward model, as `cria reward` makes them of a chat model.",
       });
+}
+
+/** Half of the widest head that is read. */
+const maxRopeFrequencies = 2 ** 12;
+
+/** llama.cpp keeps frequencies as Llama 3.1 has them in a tensor. */
+function ropeDivisors(tensors: ReadonlyMap<string, TensorInfo>): readonly number[] | undefined {
+  const info = tensors.get(ropeFrequenciesName);
+  if (info === undefined) return undefined;
+  if (info.shape.length !== 1 || info.shape[0]! > maxRopeFrequencies) {
+    throw new FormatError(
+      `${info.name} has the shape ${shapeText(info.shape)}, not one number for each pair`,
+      {
+        file: info.file,
+        offset: info.offset,
+      },
+    );
+  }
+  using source = openFile(info.file);
+  return Array.from(readTensorAsF32(source, info));
 }
 
 function wholeWeights(tensors: ReadonlyMap<string, TensorInfo>): Map<string, StoredWeight> {

@@ -7,6 +7,7 @@ import type { TensorToWrite } from "../formats/tensor-info.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { ggufConfigMetadata } from "./config.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
+import { ropeFrequencies } from "./rope-scaling.ts";
 import { toHalfSplit } from "./rotary-layout.ts";
 import type { LlamaWeights } from "./weights.ts";
 
@@ -50,6 +51,11 @@ export function writeGgufModel(
     const stored = tensor.shape.length === 1 ? "f32" : type;
     return { name: ggufName(name), type: stored, shape: tensor.shape, data: () => encoded(tensor, stored) };
   });
+  const frequencies = ropeFrequencies(weights.config);
+  if (frequencies !== undefined) {
+    const [name, values] = frequencies;
+    tensors.push({ name, type: "f32", shape: [values.length], data: () => new Uint8Array(values.buffer) });
+  }
   writeGguf(path, { metadata, tensors });
 }
 

@@ -55,7 +55,14 @@ export function buildPass<Batch>(
     const mask = causalMask(graph, seq);
     const attend = (inputs: Parameters<typeof causalAttention>[1]): Tensor =>
       causalAttention(graph, inputs, mask);
-    const states = finalStates(graph, weights, { batch, seq, tokens, positions, attend });
+    const states = finalStates(graph, weights, {
+      batch,
+      seq,
+      tokens,
+      positions,
+      attend,
+      contextTokens: seq,
+    });
     const { loss, write, outputs = {} } = objective.build(graph, { weights, states, batch, seq });
     for (const output of [...Object.values(outputs), loss]) graph.output(output);
     if (gradients !== undefined) {

@@ -1,4 +1,4 @@
-import { getLlama, LlamaLogLevel, type Llama, type Token } from "node-llama-cpp";
+import type { Llama } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Decoder } from "../../src/model/decoder.ts";
 import { ggufTokenizerValues } from "../../src/model/gguf-tokenizer.ts";
@@ -6,93 +6,18 @@ import { convertModel } from "../../src/model/convert.ts";
 import { openWeights, readModelFiles } from "../../src/model/load.ts";
 import type { MixName } from "../../src/model/quantisation-mix.ts";
 import { writeGgufModel, type StoredType } from "../../src/model/save.ts";
-import { openBackend, type Backend } from "../../src/tensor/backend.ts";
+import { openBackend } from "../../src/tensor/backend.ts";
 import { tokenizerOfModel } from "../../src/tokenizer/open.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { openWorkspace } from "../formats/workspace.ts";
 import { describeWithSharedData, sharedFile } from "../shared.ts";
 import { randomTokens, relativeDifference, tinyConfig, tinyWeights } from "../tiny-model.ts";
 import { fable, references } from "../tokenizer/fable.ts";
-
-/** Two threads wait for each other in every node: on a busy machine that costs a tiny model far more than it saves. */
-const threads = 1;
-
-/** node-llama-cpp's prebuilt binding, or why it does not load here. It must neither download nor compile. */
-const binding: Llama | string = await getLlama({
-  build: "never",
-  skipDownload: true,
-  gpu: false,
-  maxThreads: threads,
-  logLevel: LlamaLogLevel.disabled,
-}).catch((error: unknown) => String(error));
-
-/**
- * The two build the same graph from the same kernels, so in the same batches every product sums in the same order.
- * What may differ is which rows a layer computes at once, and so which kernel a product takes: f32 sums of up to
- * 64 products, in two layers, with rounding 2⁻²⁴ each.
- */
-const tolerance = 64 * 2 ** -24;
+import { binding, expectSameLogits, threads } from "./llama-cpp.ts";
 
 afterAll(async () => {
   if (typeof binding !== "string") await binding.dispose();
 });
-
-interface Reading {
-  /** Each batch is read at once. */
-  readonly batches: readonly Int32Array[];
-  readonly contextTokens: number;
-}
-
-/** Logits after each batch, by llama.cpp; its keys and values are f16. */
-async function theirLogits(path: string, { batches, contextTokens }: Reading): Promise<Float32Array[]> {
-  const model = await (binding as Llama).loadModel({ modelPath: path, gpuLayers: 0 });
-  const context = await model.createContext({
-    contextSize: contextTokens,
-    batchSize: contextTokens,
-    threads,
-    flashAttention: true,
-  });
-  try {
-    const sequence = context.getSequence();
-    const all: Float32Array[] = [];
-    for (const batch of batches) {
-      const tokens = Array.from(batch, (id) => id as Token);
-      const last = tokens.pop()!;
-      const items = await sequence.controlledEvaluate([
-        ...tokens,
-        [last, { generateNext: { logits: true } }],
-      ]);
-      const logits = [...items.at(-1)!.next.logits!].sort(([a], [b]) => a - b);
-      all.push(Float32Array.from(logits, ([, logit]) => logit));
-    }
-    return all;
-  } finally {
-    await context.dispose();
-    await model.dispose();
-  }
-}
-
-async function ourLogits(
-  backend: Backend,
-  path: string,
-  { batches, contextTokens }: Reading,
-): Promise<Float32Array[]> {
-  using weights = openWeights(backend, readModelFiles(path));
-  using decoder = new Decoder(backend, weights, { contextTokens, cacheType: "f16" });
-  const all: Float32Array[] = [];
-  for (const batch of batches) all.push(await decoder.read(batch));
-  return all;
-}
-
-async function expectSameLogits(path: string, reading: Reading): Promise<void> {
-  using backend = openBackend({ threads });
-  const theirs = await theirLogits(path, reading);
-  const ours = await ourLogits(backend, path, reading);
-  for (const [i, logits] of ours.entries()) {
-    expect(logits).toHaveLength(theirs[i]!.length);
-    expect(relativeDifference(logits, theirs[i]!)).toBeLessThan(tolerance);
-  }
-}
 
 async function expectSameTokens(path: string, tokenizer: Tokenizer, texts: readonly string[]): Promise<void> {
   const model = await (binding as Llama).loadModel({ modelPath: path, gpuLayers: 0, vocabOnly: true });

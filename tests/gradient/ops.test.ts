@@ -55,7 +55,7 @@ const built: Readonly<Record<string, Build>> = {
   softmax: (g, [x]) => softmax(g, x!, causalMask(g, 4), settings.softmax.scale),
   rope: (g, [x]) => {
     const { positions, base } = settings.rope;
-    return reshape(g, rope(g, reshape(g, x!, [1, 5, 2, 4]), int32(g, positions), base), [5, 2, 4]);
+    return reshape(g, rope(g, reshape(g, x!, [1, 5, 2, 4]), int32(g, positions), { theta: base }), [5, 2, 4]);
   },
   attention: (g, [q, k, v]) => {
     const heads = (x: Tensor): Tensor => reshape(g, x, [1, ...x.shape]);

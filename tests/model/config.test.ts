@@ -267,11 +267,12 @@ describe("Hugging Face's config.json", () => {
       "is no object": [1, 2],
       "is of another model": { ...llama2, model_type: "mistral" },
       "names no model": {},
-      "scales RoPE": { ...llama2, rope_scaling: { type: "linear", factor: 2 } },
-      "scales RoPE in transformers 5": {
+      "scales RoPE in a way of its own": { ...llama2, rope_scaling: { type: "longrope", factor: 2 } },
+      "scales RoPE by an unknown factor": {
         ...llama2,
         rope_parameters: { rope_type: "llama3", rope_theta: 5e5 },
       },
+      "scales RoPE down": { ...llama2, rope_scaling: { type: "linear", factor: 0.5 } },
       "has attention biases": { ...llama2, attention_bias: true },
       "has feed-forward biases": { ...llama2, mlp_bias: true },
       "has another activation": { ...llama2, hidden_act: "gelu" },
@@ -293,12 +294,15 @@ describe("Hugging Face's config.json", () => {
       names no model
       FormatError: config.json: model_type is missing
         Cria reads models of the Llama 1 and 2 shape.
-      scales RoPE
-      FormatError: config.json: rope_scaling is "linear", which Cria cannot run
-        Llama 1 and 2 use RoPE as it is; scaled variants came later.
-      scales RoPE in transformers 5
-      FormatError: config.json: rope_scaling is "llama3", which Cria cannot run
-        Llama 1 and 2 use RoPE as it is; scaled variants came later.
+      scales RoPE in a way of its own
+      FormatError: config.json: rope_scaling is "longrope", which Cria cannot run
+        Cria runs plain RoPE and the kinds linear, dynamic, yarn and llama3.
+      scales RoPE by an unknown factor
+      FormatError: config.json: rope_scaling.factor is missing
+        Cria runs plain RoPE and the kinds linear, dynamic, yarn and llama3.
+      scales RoPE down
+      FormatError: config.json: RoPE's factor (0.5) is not a number of at least 1
+        Cria runs plain RoPE and the kinds linear, dynamic, yarn and llama3.
       has attention biases
       FormatError: config.json: attention_bias is true, which Cria cannot run
         Llama 1 and 2 have no biases.
@@ -337,7 +341,7 @@ describe("GGUF's metadata", () => {
   test("comes back as it was written, reals by way of f32", () => {
     fc.assert(
       fc.property(anyConfig, (config) => {
-        expect(configFromGguf(written(config), !config.isTied)).toEqual(config);
+        expect(configFromGguf(written(config), { hasOutput: !config.isTied })).toEqual(config);
       }),
     );
   });
@@ -363,7 +367,7 @@ describe("GGUF's metadata", () => {
 
   test("counts the vocabulary by the tokenizer's list, where there is one", () => {
     const metadata = writtenLlama2().set("tokenizer.ggml.tokens", ["<unk>", "<s>", "</s>"]);
-    expect(configFromGguf(metadata, true).vocabSize).toBe(3);
+    expect(configFromGguf(metadata, { hasOutput: true }).vocabSize).toBe(3);
   });
 
   test("of older files lacks groups, head width and RoPE base", () => {
@@ -372,14 +376,14 @@ describe("GGUF's metadata", () => {
       metadata.delete(`llama.${key}`);
     }
     metadata.delete("llama.rope.freq_base");
-    expect(configFromGguf(metadata, true)).toEqual(presetConfig("llama-2-7b", 32_000));
+    expect(configFromGguf(metadata, { hasOutput: true })).toEqual(presetConfig("llama-2-7b", 32_000));
   });
 
   test("may list one number for each layer when all are equal, and may be wider than 32 bits", () => {
     const metadata = writtenLlama2()
       .set("llama.attention.head_count_kv", Int32Array.of(8, 8, 8))
       .set("llama.embedding_length", 4096n);
-    const config = configFromGguf(metadata, true);
+    const config = configFromGguf(metadata, { hasOutput: true });
     expect([config.nKvHeads, config.dim]).toEqual([8, 4096]);
   });
 
@@ -387,7 +391,7 @@ describe("GGUF's metadata", () => {
     const refused: Record<string, [key: string, value: unknown]> = {
       "of another architecture": ["general.architecture", "qwen2"],
       "of a mixture of experts": ["llama.expert_count", 8],
-      "with scaled RoPE": ["llama.rope.scaling.type", "linear"],
+      "with scaled RoPE": ["llama.rope.scaling.type", "longrope"],
       "with layers that differ": ["llama.feed_forward_length", Int32Array.of(64, 128)],
       "that turns part of a head": ["llama.rope.dimension_count", 64],
       "with values wider than keys": ["llama.attention.value_length", 256],
@@ -397,7 +401,7 @@ describe("GGUF's metadata", () => {
       "with an ε that is not a number": ["llama.attention.layer_norm_rms_epsilon", NaN],
     };
     const answers = refusals(refused, ([key, value]) =>
-      configFromGguf(writtenLlama2().set(key, value), true, "model.gguf"),
+      configFromGguf(writtenLlama2().set(key, value), { hasOutput: true }, "model.gguf"),
     );
     expect(answers).toMatchInlineSnapshot(`
       "of another architecture
@@ -407,8 +411,8 @@ describe("GGUF's metadata", () => {
       FormatError: model.gguf: llama.expert_count is 8, which Cria cannot run
         Mixtures of experts are no Llama 1 or 2.
       with scaled RoPE
-      FormatError: model.gguf: llama.rope.scaling.type is "linear", which Cria cannot run
-        Llama 1 and 2 use RoPE as it is; scaled variants came later.
+      FormatError: model.gguf: llama.rope.scaling.type is "longrope", which Cria cannot run
+        Cria runs plain RoPE and the kinds linear, dynamic, yarn and llama3.
       with layers that differ
       FormatError: model.gguf: llama.feed_forward_length is a list of 2, not one number
         Cria reads models whose layers are all alike, each size one number.
@@ -444,7 +448,11 @@ describeWithSharedData("the configurations of real files", () => {
     const path = sharedFile("weights/llama-2-tiny-random/llama-2-tiny-random.gguf");
     const { metadata, tensorInfos } = await gguf(path, { allowLocalFile: true });
     const shapes = new Map(tensorInfos.map(({ name, shape }) => [name, shape.map(Number)]));
-    const config = configFromGguf(new Map(Object.entries(metadata)), shapes.has("output.weight"), path);
+    const config = configFromGguf(
+      new Map(Object.entries(metadata)),
+      { hasOutput: shapes.has("output.weight") },
+      path,
+    );
     // GGUF writes shapes innermost first.
     expect(shapes.get("token_embd.weight")).toEqual([config.dim, config.vocabSize]);
     expect(shapes.get("blk.0.attn_k.weight")).toEqual([config.dim, config.nKvHeads * config.headDim]);

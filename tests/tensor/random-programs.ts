@@ -81,7 +81,7 @@ const table = {
   permute: (g, [x], numbers) => ops.permute(g, x!, numbers.slice(0, x!.shape.length)),
   reverse: (g, [x]) => ops.permute(g, x!, x!.shape.map((_, i) => i).toReversed()),
   slice: (g, [x], [from, count]) => ops.slice(g, x!, from!, count!),
-  rope: (g, [x, positions], [n]) => rope(g, x!, positions!, n!),
+  rope: (g, [x, positions], [n]) => rope(g, x!, positions!, { theta: n! }),
   cachedAttention: (g, [q, keys, values, mask]) =>
     cachedAttention(g, { q: q!, keys: keys!, values: values!, windows: [{ mask: mask!, start: 0 }] }),
   crossEntropy: (g, [x, head], [n]) => {

@@ -103,11 +103,11 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   ["slice: rows 1 to 4 lie outside [3, 2]", (g, x) => slice(g, x([3, 2]), 1, 3)],
   [
     "rope: [1, 5, 2, 3] x [5]: wants f32 [batch, seq, heads, headDim] with an even headDim",
-    (g, x) => rope(g, x([1, 5, 2, 3]), i32(g, 5, 0), 1e4),
+    (g, x) => rope(g, x([1, 5, 2, 3]), i32(g, 5, 0), { theta: 1e4 }),
   ],
   [
     "rope: [1, 5, 2, 4] x [4]: wants one i32 position for each of seq",
-    (g, x) => rope(g, x([1, 5, 2, 4]), i32(g, 4, 0), 1e4),
+    (g, x) => rope(g, x([1, 5, 2, 4]), i32(g, 4, 0), { theta: 1e4 }),
   ],
   [
     "cachedAttention: [1, 2, 3, 8] x [16, 16]: the heads do not divide",
@@ -185,7 +185,7 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
   ["slice: rows NaN to NaN lie outside [3, 2]", (g, x) => slice(g, x([3, 2]), Number.NaN, 1)],
   [
     "rope: [1, 5, 2, 4] x [5]: wants one i32 position for each of seq",
-    (g, x) => rope(g, x([1, 5, 2, 4]), x([5]), 1e4),
+    (g, x) => rope(g, x([1, 5, 2, 4]), x([5]), { theta: 1e4 }),
   ],
   [
     "cachedAttention: [2, 2, 4, 8] x [16, 16]: q is not f32 [1, tokens, heads, headDim]",
