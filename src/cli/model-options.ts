@@ -9,6 +9,7 @@ import {
   type SamplingOptions,
 } from "../generate/sampling.ts";
 import { loadModel, type LoadedModel } from "../generate/loaded-model.ts";
+import { cacheTypes, type CacheType } from "../model/kv-cache.ts";
 import type { Arguments, ArgumentValues } from "./command.ts";
 
 export const modelArguments = {
@@ -41,6 +42,11 @@ export const modelArguments = {
     default: "auto",
     valueHint: "NAME",
     description: "cpu, auto, or one that doctor lists",
+  },
+  "cache-type": {
+    type: "string",
+    valueHint: "TYPE",
+    description: "Of cached keys and values: f16, f32 or q8_0",
   },
   "as-stored": {
     type: "boolean",
@@ -143,6 +149,7 @@ export function openModel(args: ArgumentValues<typeof modelArguments>): LoadedMo
   return loadModel(model, {
     device,
     repack: !args["as-stored"],
+    ...(args["cache-type"] === undefined ? {} : { cacheType: cacheTypeOf(args["cache-type"]) }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(context === undefined ? {} : { contextTokens: context }),
     ...(threads === undefined ? {} : { threads }),
@@ -169,6 +176,12 @@ export function samplingOf(args: ArgumentValues<typeof samplingArguments>): Samp
 }
 
 // --- internal ---
+
+function cacheTypeOf(name: string): CacheType {
+  const type = cacheTypes.find((known) => known === name);
+  if (type !== undefined) return type;
+  throw new ConfigError(`there is no cache type "${name}"`, { mend: `There are ${cacheTypes.join(", ")}.` });
+}
 
 function mirostatOf(tau: number | undefined, eta: number | undefined): Mirostat | undefined {
   if (tau !== undefined) return { tau, eta: eta ?? defaultMirostatEta };

@@ -63,9 +63,9 @@ export async function* generateBatch(
   try {
     while (prompts.length > 0 || running.size > 0) {
       signal?.throwIfAborted();
-      while (running.size < maxSequences && prompts.length > 0) {
-        if (!(await enter(decoder, prompts, running, signal))) break;
-      }
+      let hasRoom = true;
+      while (hasRoom && running.size < maxSequences && prompts.length > 0)
+        hasRoom = await enter(decoder, prompts, running, signal);
       yield* leave(decoder, running);
       await advance(decoder, running, signal);
     }

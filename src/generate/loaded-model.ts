@@ -3,6 +3,7 @@
 import { chatFormat, llama2Format, type ChatFormat } from "../dialog/chat-format.ts";
 import { readChatTemplate } from "../dialog/template-source.ts";
 import { Decoder } from "../model/decoder.ts";
+import type { CacheType } from "../model/kv-cache.ts";
 import { openWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
 import { openBackend, type Backend, type BackendOptions } from "../tensor/backend.ts";
 import { tokenizerOfModel } from "../tokenizer/open.ts";
@@ -13,6 +14,8 @@ export interface LoadOptions extends BackendOptions {
   readonly tokenizer?: string;
   /** Longest context, in tokens; the model's own when left out. */
   readonly contextTokens?: number;
+  /** Type of cached keys and values; f32 when left out and the weights are f32, else f16. */
+  readonly cacheType?: CacheType;
   /** Whether quantised matrices are laid out anew for faster products, in memory of their own: yes when left out. */
   readonly repack?: boolean;
 }
@@ -47,10 +50,13 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
   try {
     const backend = openBackend(options);
     owned.push(backend);
-    const { contextTokens, repack = true } = options;
+    const { contextTokens, cacheType, repack = true } = options;
     const weights = openWeights(backend, files, { repack });
     owned.push(weights);
-    const decoder = new Decoder(backend, weights, contextTokens === undefined ? {} : { contextTokens });
+    const decoder = new Decoder(backend, weights, {
+      ...(contextTokens === undefined ? {} : { contextTokens }),
+      ...(cacheType === undefined ? {} : { cacheType }),
+    });
     owned.push(decoder);
     // Read when it is asked for: a model whose template is broken still goes on with a text.
     let chat: ChatFormat | undefined;

@@ -1,13 +1,16 @@
 /** Keys and values of the tokens read so far, written in place. */
 
+import { ConfigError } from "../errors/errors.ts";
 import type { Backend } from "../tensor/backend.ts";
+import { dtypes } from "../tensor/dtype.ts";
 import { createStorage, type TensorSpec } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LlamaConfig } from "./config.ts";
 import type { LlamaWeights } from "./weights.ts";
 
-/** f16 is half the memory; f32 keeps the numbers of a model whose weights are f32. */
-export type CacheType = "f16" | "f32";
+/** f16 is half the memory of f32, which keeps the numbers of a model whose weights are f32; q8_0 is half of f16. */
+export const cacheTypes = ["f16", "f32", "q8_0"] as const;
+export type CacheType = (typeof cacheTypes)[number];
 
 export interface KvCache extends Disposable {
   /** How many tokens it can hold: a multiple of `cacheStep`. */
@@ -35,6 +38,15 @@ export function cacheTypeFor({ layers }: LlamaWeights): CacheType {
 /** Takes memory for so many tokens, all zero (a cell that was never written must not hold NaN); the caller disposes it. */
 export function createKvCache(backend: Backend, config: LlamaConfig, size: CacheSize): KvCache {
   const { tokens, dtype } = size;
+  const { block } = dtypes[dtype];
+  if (config.headDim % block !== 0) {
+    throw new ConfigError(
+      `heads of ${config.headDim} cannot be cached in ${dtype}, which has blocks of ${block}`,
+      {
+        mend: "Use --cache-type f16.",
+      },
+    );
+  }
   const cells = Math.ceil(tokens / cacheStep) * cacheStep;
   const shape = [cells, config.nKvHeads * config.headDim];
   const layers = Array.from({ length: config.nLayers }, (_, i) => i);

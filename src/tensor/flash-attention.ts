@@ -1,5 +1,6 @@
 /** Attention over a key-value cache, without materialised probabilities (Dao et al. 2022). No gradients. */
 
+import { dtypes, type DType } from "./dtype.ts";
 import { copyInto, reshape, slice } from "./ops.ts";
 import { sameShape, shapeError } from "./shape.ts";
 import type { Graph } from "./graph.ts";
@@ -8,9 +9,9 @@ import type { Tensor } from "./tensor.ts";
 export interface CachedAttentionInputs {
   /** f32 `[1, tokens, heads, headDim]` */
   readonly q: Tensor;
-  /** f16 or f32 `[cells, kvHeads · headDim]` */
+  /** f16, f32 or q8_0 `[cells, kvHeads · headDim]` */
   readonly keys: Tensor;
-  /** f16 or f32 `[cells, kvHeads · headDim]` */
+  /** Of the same type. `[cells, kvHeads · headDim]` */
   readonly values: Tensor;
   /** What the tokens look at, so many tokens after so many: their masks have all rows together. */
   readonly windows: readonly AttentionWindow[];
@@ -47,6 +48,8 @@ export function cachedAttention(g: Graph, inputs: CachedAttentionInputs): Tensor
 }
 
 // --- internal ---
+
+const cacheTypes: ReadonlySet<DType> = new Set(["f16", "f32", "q8_0"]);
 
 function attend(g: Graph, inputs: CachedAttentionInputs, q: Tensor, window: AttentionWindow): Tensor {
   const { keys, values } = inputs;
@@ -98,18 +101,20 @@ function checkCache({ q, keys, values }: CachedAttentionInputs): void {
   if (q.shape.length !== 4 || batch !== 1 || q.dtype !== "f32") {
     throw shapeError("cachedAttention", q.shape, keys.shape, "q is not f32 [1, tokens, heads, headDim]");
   }
-  if (keys.shape.length !== 2 || (keys.dtype !== "f16" && keys.dtype !== "f32")) {
+  if (keys.shape.length !== 2 || !cacheTypes.has(keys.dtype)) {
     throw shapeError(
       "cachedAttention",
       q.shape,
       keys.shape,
-      "the keys are not f16 or f32 [cells, kvHeads · headDim]",
+      "the keys are not f16, f32 or q8_0 [cells, kvHeads · headDim]",
     );
   }
   const kvHeads = keys.shape[1]! / headDim;
   if (!Number.isInteger(kvHeads) || kvHeads < 1 || heads % kvHeads !== 0) {
     throw shapeError("cachedAttention", q.shape, keys.shape, "the heads do not divide");
   }
+  if (headDim % dtypes[keys.dtype].block !== 0)
+    throw shapeError("cachedAttention", q.shape, keys.shape, `a head is not whole blocks of ${keys.dtype}`);
   if (!sameShape(values.shape, keys.shape) || values.dtype !== keys.dtype) {
     throw shapeError("cachedAttention", keys.shape, values.shape, "keys and values differ");
   }

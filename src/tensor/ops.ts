@@ -170,7 +170,7 @@ export function setRows(g: Graph, table: Tensor, x: Tensor, indices: Tensor): Te
       "wants a table [rows, dim], f32 [n, dim] and i64 indices [n]",
     );
   }
-  requireFloat("setRows", table);
+  if (table.dtype !== "q8_0") requireFloat("setRows", table);
   if (!(indices.limit >= 1 && indices.limit <= table.shape[0]!)) {
     throw shapeError(
       "setRows",

@@ -29,16 +29,16 @@ async function answersOf(
   return answers.toSorted((a, b) => a.request - b.request || a.index - b.index);
 }
 
-const request = (seed: number, length: number, count: number): BatchRequest => ({
+const request = (seed: number, length: number, count: number, settings = options): BatchRequest => ({
   prompt: randomTokens(length, vocabSize, seed),
   seeds: Array.from({ length: count }, (_, i) => 100 * seed + i),
-  options,
+  options: settings,
 });
 
 describe("an answer", () => {
   test("at temperature 0 is what a decoder of its own says", async () => {
     const greedy = { ...options, temperature: 0, stopIds: [] };
-    const requests = [1, 2, 3].map((seed) => ({ ...request(seed, 4 * seed, 2), options: greedy }));
+    const requests = [1, 2, 3].map((seed) => request(seed, 4 * seed, 2, greedy));
     const answers = await answersOf(requests);
     expect(answers).toHaveLength(6);
     using backend = openBackend({ threads: 1 });

@@ -192,8 +192,12 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
     (g, x) => cachedAttention(g, cache(g, { q: x([2, 2, 4, 8]) })),
   ],
   [
-    "cachedAttention: [1, 2, 4, 8] x [16, 16]: the keys are not f16 or f32 [cells, kvHeads · headDim]",
+    "cachedAttention: [1, 2, 4, 8] x [16, 16]: the keys are not f16, f32 or q8_0 [cells, kvHeads · headDim]",
     (g) => cachedAttention(g, cache(g, { keys: g.input([16, 16], { dtype: "i32" }) })),
+  ],
+  [
+    "cachedAttention: [1, 2, 4, 8] x [16, 32]: a head is not whole blocks of q8_0",
+    (g) => cachedAttention(g, cache(g, { keys: g.input([16, 32], { dtype: "q8_0" }) })),
   ],
   [
     "cachedAttention: [16, 16] x [15, 16]: keys and values differ",

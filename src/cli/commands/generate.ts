@@ -2,10 +2,19 @@
 
 import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
+import { ConfigError } from "../../errors/errors.ts";
 import { generateText } from "../../generate/generate.ts";
+import { loadModel } from "../../generate/loaded-model.ts";
 import { checkTopLogprobs, type TokenLogprobs } from "../../generate/logprobs.ts";
 import { checkSampling } from "../../generate/sampling.ts";
+import {
+  draftModel,
+  promptLookup,
+  requireSameVocabulary,
+  type TokenProposer,
+} from "../../generate/speculation.ts";
 import { checkStopStrings } from "../../generate/stop-strings.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { defineCommand } from "../command.ts";
 import { constraintOf, grammarArguments, grammarOf } from "../grammar-options.ts";
 import { modelArguments, openModel, samplingArguments, samplingOf } from "../model-options.ts";
@@ -41,6 +50,18 @@ export const generate = defineCommand({
     },
     ...grammarArguments,
     ...samplingArguments,
+    lookup: {
+      type: "string",
+      as: "integer",
+      min: 1,
+      valueHint: "N",
+      description: "Guess up to N tokens from the text so far, and read them at once",
+    },
+    draft: {
+      type: "string",
+      valueHint: "MODEL",
+      description: "Guess by a smaller model with the same tokenizer",
+    },
     logprobs: {
       type: "string",
       as: "integer",
@@ -63,6 +84,7 @@ export const generate = defineCommand({
     const grammar = grammarOf(args);
     using model = openModel(args);
     const { tokenizer } = model;
+    using guesses = openProposer(args, tokenizer);
     const ids = [tokenizer.bosId, ...tokenizer.encode(args.prompt)];
     const random = createRandom(args.seed ?? randomInt(2 ** 31));
     const options = {
@@ -72,6 +94,7 @@ export const generate = defineCommand({
       ...constraintOf(grammar, model, args.prompt === ""),
       next: () => random.next(),
       stopStrings: args.stop,
+      ...guesses.options,
       ...(args.logprobs === undefined ? {} : { topLogprobs: args.logprobs }),
     };
     const written: number[] = [];
@@ -114,3 +137,39 @@ export const generate = defineCommand({
     );
   },
 });
+
+// --- internal ---
+
+/** More are seldom all right, and each costs the draft a pass. */
+const draftTokens = 5;
+
+interface ProposerArguments {
+  readonly draft: string | undefined;
+  readonly lookup: number | undefined;
+  readonly device: string;
+  readonly threads: number | undefined;
+}
+
+interface Guesses extends Disposable {
+  readonly options: { readonly proposer?: TokenProposer };
+}
+
+/** The caller disposes it. */
+function openProposer(args: ProposerArguments, tokenizer: Tokenizer): Guesses {
+  const { draft, lookup, device, threads } = args;
+  if (draft === undefined) {
+    const options = lookup === undefined ? {} : { proposer: promptLookup(lookup) };
+    return { options, [Symbol.dispose]: () => {} };
+  }
+  if (lookup !== undefined)
+    throw new ConfigError("--draft and --lookup both guess the next tokens", { mend: "Give one of them." });
+  const model = loadModel(draft, { device, ...(threads === undefined ? {} : { threads }) });
+  try {
+    requireSameVocabulary(tokenizer, model.tokenizer);
+    const options = { proposer: draftModel(model.decoder, draftTokens) };
+    return { options, [Symbol.dispose]: () => model[Symbol.dispose]() };
+  } catch (error) {
+    model[Symbol.dispose]();
+    throw error;
+  }
+}
