@@ -41,4 +41,9 @@ export { readModelFiles, type ModelFiles } from "./model/load.ts";
 export { divergence, type Divergence } from "./evaluate/divergence.ts";
 export { perplexity, type Perplexity } from "./evaluate/perplexity.ts";
 
+export { optimisePolicy } from "./ppo/ppo.ts";
+export type { PpoEvent, PpoInputs, PpoOptions } from "./ppo/options.ts";
+export type { Answered, RewardFunction } from "./reward/reward-function.ts";
+
+export { openBackend, type Backend, type BackendOptions } from "./tensor/backend.ts";
 export { setNativeLogger, type NativeLogger } from "./tensor/backend.ts";

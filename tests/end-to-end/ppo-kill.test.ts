@@ -36,7 +36,10 @@ function words(name: string): string[] {
   return [
     "ppo",
     "ppo.yaml",
-    ...["--name", name, "--reward", "vowels.js"],
+    "--name",
+    name,
+    "--reward",
+    "vowels.js",
     ...settings({
       iterations: "9",
       batch_size: "16",

@@ -4,9 +4,11 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { writeHuggingFaceWeights } from "../../src/model/save.ts";
 import type { PpoEvent, PpoInputs, PpoOptions } from "../../src/ppo/options.ts";
 import { optimisePolicy } from "../../src/ppo/ppo.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
+import { loadCheckpointWeights } from "../../src/train/checkpoint.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { toyHeldOut, toyMaxTokens, toyOptimum, toyPrompts, toyReward, writeToyModel } from "../toy-task.ts";
 
@@ -160,6 +162,21 @@ test("micro-batches in lanes and in bf16 begin with a ratio of exactly 1 too", a
   expect(metricsOf(ran, "val/ratio")).toEqual([1, 1]);
   expect(metricsOf(ran, "objective/kl")[0]).toBe(0);
 });
+
+test.each(["bf16", "f32"] as const)(
+  "a model whose file is bf16 begins with a KL of exactly 0, in products of %s",
+  async (precision) => {
+    const stored = join(folder, "model", "model.safetensors");
+    {
+      using backend = openBackend({ threads: 1 });
+      using weights = loadCheckpointWeights(backend, join(folder, "model"));
+      writeHuggingFaceWeights(stored, weights, "bf16");
+    }
+    const ran = await run("rounded", { precision, iterations: 1 });
+    expect(metricsOf(ran, "objective/kl")).toEqual([0]);
+    expect(metricsOf(ran, "objective/kl_k3")).toEqual([0]);
+  },
+);
 
 test("the result is the policy that was best on held-out prompts, not the last", async () => {
   // Each call is worse than the one before: the first measurement, of the reference, stays the best.
