@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
+import { benchRlhf } from "./rlhf.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
 import { benchTokenizer } from "./tokenizer.ts";
@@ -19,6 +20,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   training: benchTraining,
   inference: benchInference,
   sampling: benchSampling,
+  rlhf: benchRlhf,
   tokenizer: benchTokenizer,
   serve: benchServe,
   "serve-faults": benchServeFaults,

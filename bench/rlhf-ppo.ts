@@ -1,0 +1,163 @@
+/**
+ * PPO: seconds of an iteration, by part, and how far it comes on a task whose best reward is known.
+ *
+ * The iteration is of a model of 2.6 M parameters with random weights, whose answers are rewarded by a function: 64
+ * answers of up to 48 tokens, mini-batches of 16, a value function of its own. The task is `tests/toy-task.ts`: reward
+ * 1 is the most there is; a seed's result is the mean reward of the 64 answers of its last iteration.
+ */
+
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRandom } from "../src/corpus/random.ts";
+import { llamaConfig } from "../src/model/config.ts";
+import { initialise } from "../src/model/initialise.ts";
+import { createWeights } from "../src/model/weights.ts";
+import type { IterationSeconds, PpoEvent, PpoOptions } from "../src/ppo/options.ts";
+import { optimisePolicy } from "../src/ppo/ppo.ts";
+import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
+import { saveCheckpoint } from "../src/train/checkpoint.ts";
+import { toyMaxTokens, toyPrompts, toyReward, toyTokenizer, writeToyModel } from "../tests/toy-task.ts";
+import { median, rounded, type BenchResult } from "./result.ts";
+
+export async function benchPpo(options: BackendOptions): Promise<BenchResult> {
+  using backend = openBackend(options);
+  const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
+  try {
+    const iteration = await measureIteration(backend, join(folder, "iteration"));
+    const seeds: ToyResult[] = [];
+    for (const seed of [1, 2, 3, 4, 5]) seeds.push(await runToy(backend, join(folder, `seed-${seed}`), seed));
+    return {
+      rows: [
+        ...parts.map((part) => [`PPO iteration, ${part}`, `${iteration[part].toFixed(3)} s`] as const),
+        ...seeds.map(
+          ({ seed, reward, seconds, secondsToNinety }) =>
+            [
+              `toy task, seed ${seed}`,
+              `reward ${reward.toFixed(3)} of 1 after ${seconds.toFixed(1)} s; 0.9 after ${secondsToNinety?.toFixed(1) ?? "-"} s`,
+            ] as const,
+        ),
+      ],
+      json: {
+        threads: backend.threads,
+        iteration: Object.fromEntries(parts.map((part) => [part, rounded(iteration[part])])),
+        toy: seeds.map(({ seed, reward, seconds, secondsToNinety = null }) => ({
+          seed,
+          reward: rounded(reward),
+          seconds: rounded(seconds),
+          secondsToNinety: secondsToNinety === null ? null : rounded(secondsToNinety),
+        })),
+      },
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+// --- internal ---
+
+const parts = ["rollout", "scoring", "update"] as const;
+
+const settings: PpoOptions = {
+  iterations: 25,
+  batchSize: 64,
+  miniBatchSize: 16,
+  microBatchSize: 16,
+  maxTokens: toyMaxTokens,
+  maxSequences: 64,
+  sampling: { temperature: 1, topK: 0, topP: 1 },
+  temperature: 1,
+  value: "shared",
+  seed: 1,
+  validationEvery: 0,
+  patience: 0,
+  maxKl: 1e6,
+  checkpointEvery: 0,
+  keepCheckpoints: 1,
+  lr: 0.003,
+  valueLr: 0.003,
+  valueCoefficient: 0.1,
+  epsilon: 0.2,
+  valueEpsilon: 0.2,
+  beta: 0.001,
+  gamma: 1,
+  lambda: 0.95,
+  whitenScores: true,
+  missingEosPenalty: 0,
+  beta1: 0.9,
+  beta2: 0.95,
+  eps: 1e-5,
+  weightDecay: 0,
+  gradClip: 1,
+  precision: "f32",
+};
+
+/** Medians over iterations after the first, which builds the graphs. */
+async function measureIteration(backend: Backend, folder: string): Promise<IterationSeconds> {
+  mkdirSync(folder);
+  const tokenizer = toyTokenizer();
+  const model = join(folder, "model");
+  {
+    const config = llamaConfig({
+      dim: 192,
+      nLayers: 6,
+      nHeads: 6,
+      vocabSize: tokenizer.vocabSize,
+      hiddenDim: 512,
+    });
+    using weights = createWeights(backend, config);
+    const random = createRandom(1);
+    initialise(weights, () => random.next());
+    saveCheckpoint(model, { weights, tokenizer, run: { stage: "sft", step: 1 } });
+  }
+  const seconds: IterationSeconds[] = [];
+  const changes = { iterations: 6, maxTokens: 48, value: "separate", lr: 1e-6, valueLr: 9e-6 } as const;
+  await run(backend, { model, folder }, { ...settings, ...changes }, (event) => {
+    if (event.type === "iteration" && event.step > 1) seconds.push(event.seconds);
+  });
+  const middle = (part: (typeof parts)[number]): number => median(seconds.map((one) => one[part]));
+  return { rollout: middle("rollout"), scoring: middle("scoring"), update: middle("update") };
+}
+
+interface ToyResult {
+  readonly seed: number;
+  /** Mean of the last iteration's answers. */
+  readonly reward: number;
+  readonly seconds: number;
+  /** Until an iteration's answers had nine tenths of the best reward. */
+  readonly secondsToNinety: number | undefined;
+}
+
+async function runToy(backend: Backend, folder: string, seed: number): Promise<ToyResult> {
+  mkdirSync(folder);
+  const model = join(folder, "model");
+  writeToyModel(model, backend, seed);
+  const start = performance.now();
+  const elapsed = (): number => (performance.now() - start) / 1000;
+  let reward = 0;
+  let secondsToNinety: number | undefined;
+  await run(backend, { model, folder }, { ...settings, seed }, (event) => {
+    if (event.type !== "iteration") return;
+    reward = event.metrics["objective/scores"]!;
+    if (reward >= 0.9) secondsToNinety ??= elapsed();
+  });
+  return { seed, reward, seconds: elapsed(), secondsToNinety };
+}
+
+async function run(
+  backend: Backend,
+  { model, folder }: { readonly model: string; readonly folder: string },
+  options: PpoOptions,
+  onEvent: (event: PpoEvent) => void,
+): Promise<void> {
+  await optimisePolicy(options, {
+    backend,
+    model,
+    tokenizer: toyTokenizer(),
+    prompts: toyPrompts,
+    heldOut: [],
+    reward: (answers) => Promise.resolve(Float64Array.from(answers, toyReward)),
+    folder,
+    onEvent,
+  });
+}
