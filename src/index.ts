@@ -1,8 +1,9 @@
 /**
  * Cria as a library: open a model and generate, talk, or measure; read and write the formats; train.
  *
- *     import { loadModel, generateTokens } from "cria";
- *     using model = loadModel("model.gguf");
+ *     import { loadModel } from "cria";
+ *     await using model = loadModel("model.gguf");
+ *     for await (const event of model.chat([{ role: "user", content: "Why?" }])) process.stdout.write(event.text);
  *
  * What is not exported here is not public.
  */
@@ -18,7 +19,12 @@ export type { Dialog, Message } from "./dialog/message.ts";
 export { encodeDialog, encodePrompt, type Example } from "./dialog/llama2-chat.ts";
 export { readDialogs } from "./dialog/readers.ts";
 
-export { loadModel, type LoadedModel, type LoadOptions } from "./generate/loaded-model.ts";
+export {
+  loadModel,
+  type AnswerSettings,
+  type LoadedModel,
+  type LoadOptions,
+} from "./generate/loaded-model.ts";
 export {
   generateText,
   generateTokens,
@@ -35,6 +41,17 @@ export {
   type TokenConstraint,
 } from "./generate/sampling.ts";
 export type { TokenLogprobs } from "./generate/logprobs.ts";
+export { draftModel, promptLookup, type TokenProposer } from "./generate/speculation.ts";
+export {
+  generateBatch,
+  type BatchAnswer,
+  type BatchLimits,
+  type BatchOptions,
+  type BatchRequest,
+} from "./generate/batch.ts";
+export { BatchDecoder, type BatchDecoderOptions, type SequenceStep } from "./model/batch-decoder.ts";
+export { restoreSession, saveSession } from "./generate/session.ts";
+export type { Pooling } from "./generate/embeddings.ts";
 export { ChatSession, type ChatEvent } from "./generate/chat.ts";
 export { convertModel, type Conversion, type Converted } from "./model/convert.ts";
 export { readModelFiles, type ModelFiles } from "./model/load.ts";

@@ -1,6 +1,9 @@
 /** A model that is ready to generate: its weights, its tokenizer and a decoder. */
 
+import { randomInt } from "node:crypto";
+import { createRandom } from "../corpus/random.ts";
 import { chatFormat, llama2Format, type ChatFormat } from "../dialog/chat-format.ts";
+import type { Dialog } from "../dialog/message.ts";
 import { readChatTemplate } from "../dialog/template-source.ts";
 import { Decoder } from "../model/decoder.ts";
 import type { CacheType } from "../model/kv-cache.ts";
@@ -8,6 +11,9 @@ import { openWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
 import { openBackend, type Backend, type BackendOptions } from "../tensor/backend.ts";
 import { tokenizerOfModel } from "../tokenizer/open.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { embedText, type Pooling } from "./embeddings.ts";
+import { generateText, type TextEvent, type TextOptions } from "./generate.ts";
+import { metaSampling } from "./sampling.ts";
 
 export interface LoadOptions extends BackendOptions {
   /** Path of the tokenizer, for a model that does not carry its own. */
@@ -20,7 +26,21 @@ export interface LoadOptions extends BackendOptions {
   readonly repack?: boolean;
 }
 
-export interface LoadedModel extends Disposable {
+/** What the texts of a model are like; what is left out is Meta's, and a seed of chance. */
+export interface AnswerSettings extends Partial<Omit<TextOptions, "next" | "stopIds" | "history">> {
+  /** The same seed gives the same text. */
+  readonly seed?: number;
+  /** Ends the text, which then ends with "aborted". */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A model, its tokenizer and one decoder, which its texts take turns with.
+ *
+ *     await using model = loadModel("model.gguf");
+ *     for await (const event of model.chat([{ role: "user", content: "Why?" }])) process.stdout.write(event.text);
+ */
+export interface LoadedModel extends Disposable, AsyncDisposable {
   readonly files: ModelFiles;
   readonly tokenizer: Tokenizer;
   /**
@@ -28,9 +48,19 @@ export interface LoadedModel extends Disposable {
    *
    * @throws {ConfigError} for a template that cannot be read.
    */
-  readonly chat: ChatFormat;
+  readonly chatFormat: ChatFormat;
   readonly decoder: Decoder;
   readonly backend: Backend;
+  /**
+   * The answer to a dialog.
+   *
+   * @param messages end with the user's.
+   */
+  chat(messages: Dialog, settings?: AnswerSettings): AsyncGenerator<TextEvent, void>;
+  /** What follows a text. */
+  complete(prompt: string, settings?: AnswerSettings): AsyncGenerator<TextEvent, void>;
+  /** A text as a vector of length 1, near those of similar texts. `[dim]` */
+  embed(text: string, pooling?: Pooling): Promise<Float32Array>;
 }
 
 /**
@@ -59,16 +89,19 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
     });
     owned.push(decoder);
     // Read when it is asked for: a model whose template is broken still goes on with a text.
-    let chat: ChatFormat | undefined;
+    let format: ChatFormat | undefined;
+    const readFormat = (): ChatFormat => (format ??= chatFormatOf(path, tokenizer));
     return {
       files,
       tokenizer,
-      get chat() {
-        return (chat ??= chatFormatOf(path, tokenizer));
+      get chatFormat() {
+        return readFormat();
       },
       decoder,
       backend,
+      ...textsOf({ backend, decoder, tokenizer }, readFormat),
       [Symbol.dispose]: dispose,
+      [Symbol.asyncDispose]: async () => dispose(),
     };
   } catch (error) {
     dispose();
@@ -80,4 +113,61 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
 export function chatFormatOf(path: string, tokenizer: Tokenizer): ChatFormat {
   const source = readChatTemplate(path);
   return source === undefined ? llama2Format(tokenizer) : chatFormat(source, tokenizer);
+}
+
+// --- internal ---
+
+const nothing = (): void => {};
+
+type Texts = Pick<LoadedModel, "chat" | "complete" | "embed">;
+
+function textsOf(
+  { backend, decoder, tokenizer }: Pick<LoadedModel, "backend" | "decoder" | "tokenizer">,
+  readFormat: () => ChatFormat,
+): Texts {
+  // Whoever uses the decoder ends before the next begins.
+  let turn: Promise<void> = Promise.resolve();
+  async function* text(
+    prompt: Int32Array,
+    stopIds: readonly number[],
+    settings: AnswerSettings,
+  ): AsyncGenerator<TextEvent, void> {
+    const { seed = randomInt(2 ** 31), signal, ...rest } = settings;
+    const random = createRandom(seed);
+    const before = turn;
+    let end = nothing;
+    turn = new Promise((resolve) => (end = resolve));
+    try {
+      await before;
+      decoder.truncate(0);
+      const options = { ...metaSampling, maxTokens: 512, ...rest, stopIds, next: () => random.next() };
+      yield* generateText({ decoder, tokenizer }, prompt, options, signal);
+    } finally {
+      end();
+    }
+  }
+  const withBos = (content: string): Int32Array =>
+    Int32Array.of(tokenizer.bosId, ...tokenizer.encode(content));
+  return {
+    chat(messages, settings = {}) {
+      const format = readFormat();
+      const stopStrings = [...format.stopStrings, ...(settings.stopStrings ?? [])];
+      return trimmed(text(format.encode(messages), format.stopIds, { ...settings, stopStrings }));
+    },
+    complete: (prompt, settings = {}) => {
+      const stopIds = [tokenizer.eosId, tokenizer.bosId].filter((id) => id >= 0);
+      return text(withBos(prompt), stopIds, settings);
+    },
+    embed: (content, pooling) => embedText(backend, decoder.weights, withBos(content), pooling),
+  };
+}
+
+/** @yields the events without white space at the beginning: the space before an answer is the format's. */
+async function* trimmed(events: AsyncGenerator<TextEvent, void>): AsyncGenerator<TextEvent, void> {
+  let hasText = false;
+  for await (const event of events) {
+    const text: string = hasText ? event.text : event.text.trimStart();
+    hasText ||= text !== "";
+    yield { ...event, text };
+  }
 }

@@ -6,6 +6,7 @@
 import { ConfigError } from "../errors/errors.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { writeTargets } from "../tensor/loss.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { minusInfinity } from "./attention.ts";
 import { PassStore, windowOver, type CachedPass, type PassShape } from "./cached-pass.ts";
 import { cacheTypeFor, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
@@ -122,6 +123,38 @@ export class Decoder implements Disposable {
       nats += pass.result!.readF32()[0]!;
     }
     return nats;
+  }
+
+  /** The cached keys and values, by name, of which the first `length` rows are of tokens that were read. */
+  get cached(): ReadonlyMap<string, Tensor> {
+    const { keys, values } = this.#cache;
+    return new Map([
+      ...keys.map((tensor, i): [string, Tensor] => [`keys.${i}`, tensor]),
+      ...values.map((tensor, i): [string, Tensor] => [`values.${i}`, tensor]),
+    ]);
+  }
+
+  /**
+   * Goes on from what a decoder of the same model had read.
+   *
+   * @param rowsOf the first `length` rows of each cached tensor.
+   */
+  restore(length: number, rowsOf: (name: string) => Uint8Array): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.contextTokens) {
+      throw new ConfigError(`${length} tokens do not fit into the context of ${this.contextTokens}`, {
+        mend: "Open the model with a longer --context.",
+      });
+    }
+    // What is read now and what comes are never mixed: without a length nothing of either is seen.
+    this.#length = 0;
+    for (const [name, tensor] of this.cached) {
+      const rows = rowsOf(name);
+      const bytes = length * (tensor.bytes / tensor.shape[0]!);
+      if (rows.byteLength !== bytes)
+        throw new ConfigError(`${name} of ${length} tokens is ${bytes} bytes, not ${rows.byteLength}`);
+      tensor.writeBytes(rows);
+    }
+    this.#length = length;
   }
 
   [Symbol.dispose](): void {

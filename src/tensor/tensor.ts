@@ -70,6 +70,16 @@ export class Tensor {
     return layout.view(bytes.buffer);
   }
 
+  /** A copy of its first `count` bytes. */
+  readBytes(count: number): Uint8Array {
+    if (this.isPacked || !Number.isSafeInteger(count) || count < 0 || count > this.bytes) {
+      throw new ConfigError(`read: there are no ${count} bytes in ${shapeText(this.shape)} of ${this.bytes}`);
+    }
+    const bytes = new Uint8Array(count);
+    if (count > 0) this.#arena.backend.library.ggml.tensorGet(this.#withMemory("read"), bytes, 0, count);
+    return bytes;
+  }
+
   /** A copy of its elements, for a tensor of f32. @throws {ConfigError} for other types. */
   readF32(): Float32Array {
     const elements = this.read();

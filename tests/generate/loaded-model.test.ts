@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { liveArenas } from "../../src/engine/library.ts";
+import type { TextEvent } from "../../src/generate/generate.ts";
 import { loadModel } from "../../src/generate/loaded-model.ts";
 import { Decoder } from "../../src/model/decoder.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
@@ -66,5 +67,49 @@ describe("when it cannot be opened, nothing stays open:", () => {
     truncateSync(join(cut, "model.safetensors"), 40_000);
     expect(() => loadModel(cut, { threads: 1 })).toThrow(/its data ends at byte \d+, the file at 40000$/);
     expect(liveArenas()).toEqual([]);
+  });
+});
+
+describe("as a library", () => {
+  const said = async (events: AsyncIterable<TextEvent>): Promise<string> => {
+    let text = "";
+    for await (const event of events) text += event.text;
+    return text;
+  };
+
+  test("an answer follows from its seed, also when several are asked for at once", async () => {
+    await using opened = loadModel(model, { threads: 1 });
+    const settings = { seed: 3, maxTokens: 8, temperature: 1, topP: 1 };
+    const ask = (content: string) => said(opened.chat([{ role: "user", content }], settings));
+    const [first, second, again] = await Promise.all([ask("Who?"), ask("Why?"), ask("Who?")]);
+    expect(again).toBe(first);
+    expect(second).not.toBe(first);
+    const completed = await Promise.all([0, 1].map(() => said(opened.complete("The", settings))));
+    expect(completed[0]).toBe(completed[1]);
+  });
+
+  test("whoever stops listening gives the model back, and an aborted text ends so", async () => {
+    await using opened = loadModel(model, { threads: 1 });
+    for await (const event of opened.complete("The", { seed: 1 })) {
+      expect(event.type).toBe("token");
+      break;
+    }
+    const events: TextEvent[] = [];
+    for await (const event of opened.complete("The", { signal: AbortSignal.abort() })) events.push(event);
+    expect(events).toEqual([{ type: "done", reason: "aborted", text: "" }]);
+  });
+
+  test("embeddings have length 1, and are the text's", async () => {
+    await using opened = loadModel(model, { threads: 1 });
+    const [mean, again, last, other] = [
+      await opened.embed("a b"),
+      await opened.embed("a b", "mean"),
+      await opened.embed("a b", "last"),
+      await opened.embed("c"),
+    ];
+    expect(mean).toEqual(again);
+    expect(mean).not.toEqual(last);
+    expect(mean).not.toEqual(other);
+    for (const vector of [mean, last, other]) expect(Math.hypot(...vector)).toBeCloseTo(1, 6);
   });
 });

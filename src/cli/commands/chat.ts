@@ -44,7 +44,8 @@ export const chat = defineCommand({
     checkSampling(sampling);
     using model = openModel(args);
     const file = args["chat-template"];
-    const format = file === undefined ? model.chat : chatFormat(readTemplateFile(file), model.tokenizer);
+    const format =
+      file === undefined ? model.chatFormat : chatFormat(readTemplateFile(file), model.tokenizer);
     const session = new ChatSession(model.decoder, model.tokenizer, args.system, format);
     const random = createRandom(args.seed ?? randomInt(2 ** 31));
     const options = { ...sampling, maxTokens: args.tokens, next: () => random.next() };

@@ -27,7 +27,7 @@ import type {
 import { invalid, problemOf } from "../problem.ts";
 import { Choice } from "./choice.ts";
 import { Constraints } from "./constraints.ts";
-import { embedText } from "./embedding.ts";
+import { embedText } from "../../generate/embeddings.ts";
 import { Prompts } from "./prompts.ts";
 import { Scheduler, type Job } from "./scheduler.ts";
 import { tokenReports } from "./token-report.ts";

@@ -1,12 +1,16 @@
-/** Embeddings of a model that was made to write: the mean of a text's final states, scaled to length 1. */
+/** Embeddings of a model that was made to write: the mean or the last of a text's final states, scaled to length 1. */
 
-import { causalMask } from "../../model/attention.ts";
-import { finalStates } from "../../model/llama.ts";
-import type { LlamaWeights } from "../../model/weights.ts";
-import type { Backend } from "../../tensor/backend.ts";
-import { cachedAttention } from "../../tensor/flash-attention.ts";
-import { Graph } from "../../tensor/graph.ts";
-import { reshape } from "../../tensor/ops.ts";
+import { ConfigError } from "../errors/errors.ts";
+import { causalMask } from "../model/attention.ts";
+import { finalStates } from "../model/llama.ts";
+import type { LlamaWeights } from "../model/weights.ts";
+import type { Backend } from "../tensor/backend.ts";
+import { cachedAttention } from "../tensor/flash-attention.ts";
+import { Graph } from "../tensor/graph.ts";
+import { reshape } from "../tensor/ops.ts";
+
+/** Which states stand for a text: all, or the last, which alone has seen the whole of it. */
+export type Pooling = "mean" | "last";
 
 /**
  * @param tokens at least one.
@@ -15,10 +19,12 @@ import { reshape } from "../../tensor/ops.ts";
 export async function embedText(
   backend: Backend,
   weights: LlamaWeights,
-  tokens: readonly number[],
+  tokens: ArrayLike<number>,
+  pooling: Pooling = "mean",
 ): Promise<Float32Array> {
   const { config } = weights;
   const seq = tokens.length;
+  if (seq === 0) throw new ConfigError("there are no tokens to embed");
   using graph = new Graph("embedding", backend, { capacity: 64 + 48 * config.nLayers });
   graph.isRecording = false;
   const mask = causalMask(graph, seq);
@@ -40,7 +46,8 @@ export async function embedText(
   graph.output(states);
   graph.allocate();
   await graph.compute();
-  return unitMean(states.readF32(), config.dim);
+  const rows = states.readF32();
+  return unitMean(pooling === "last" ? rows.subarray(-config.dim) : rows, config.dim);
 }
 
 // --- internal ---
