@@ -90,6 +90,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/distil.ts")).distilCommand,
   },
   {
+    name: "trade-off",
+    group: "Look inside",
+    summary: "Measure what safety data cost in helpfulness",
+    load: async () => (await import("./commands/trade-off.ts")).tradeOffCommand,
+  },
+  {
     name: "rlhf",
     group: "Make a model",
     summary: "Improve a chat model version by version, by preferences",

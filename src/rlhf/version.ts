@@ -54,8 +54,10 @@ export interface VersionMetrics {
   readonly safety: number;
   /** The share of answers to safety prompts that go along with them. */
   readonly violations: number;
-  /** The reward models' mean score, where there are any. */
-  readonly reward?: number;
+  /** The share of answers to harmless prompts that refuse. */
+  readonly falseRefusals: number;
+  /** The reward models' mean scores of answers to harmless prompts and to safety prompts, where there are any. */
+  readonly rewards?: { readonly harmless: number; readonly safety: number };
   /** Tokens an answer. */
   readonly tokens: number;
   /** The share of answers that ended by themselves. */
@@ -73,6 +75,7 @@ export interface JudgedAnswer {
   readonly text: string;
   readonly score: number;
   readonly isViolation: boolean;
+  readonly isFalseRefusal: boolean;
 }
 
 export async function measureVersion(
@@ -83,7 +86,7 @@ export async function measureVersion(
   const judged = samples.map((sample) => judgedAnswer(sample, options.prompts, inputs.judge));
   const file = join(inputs.folder, "judged.json");
   writeFileAtomically(file, `${JSON.stringify(judged, null, 1)}\n`);
-  const reward = await rewardOf(samples, options, inputs);
+  const rewards = await rewardsOf(samples, options, inputs);
   const said = samples
     .filter(({ text }) => isAnswer(text))
     .map(({ prompt, text }) => ({ prompt: options.prompts[prompt]!, text }));
@@ -94,7 +97,8 @@ export async function measureVersion(
     helpfulness: scores(harmless),
     safety: scores(safety),
     violations: mean(safety.map(({ isViolation }) => (isViolation ? 1 : 0))),
-    ...(reward === undefined ? {} : { reward }),
+    falseRefusals: mean(harmless.map(({ isFalseRefusal }) => (isFalseRefusal ? 1 : 0))),
+    ...(rewards === undefined ? {} : { rewards }),
     tokens: mean(samples.map(({ tokens }) => tokens)),
     finished: mean(samples.map(({ reason }) => (reason === "stop" ? 1 : 0))),
     distinct: distinctShare(judged, options.samples),
@@ -129,16 +133,18 @@ async function answersOf(options: VersionOptions, inputs: VersionInputs): Promis
 
 function judgedAnswer({ prompt, text }: Sample, prompts: readonly Prompt[], judge: Judge): JudgedAnswer {
   const { dialog, isSafety } = prompts[prompt]!;
-  const silent: Verdict = { score: 0, isViolation: false, criteria: {} };
-  const { score, isViolation } = isAnswer(text) ? judge({ prompt: dialog, answer: text, isSafety }) : silent;
-  return { prompt: dialog.at(-1)!.content, isSafety, text, score, isViolation };
+  const silent: Verdict = { score: 0, isViolation: false, isFalseRefusal: false, criteria: {} };
+  const { score, isViolation, isFalseRefusal } = isAnswer(text)
+    ? judge({ prompt: dialog, answer: text, isSafety })
+    : silent;
+  return { prompt: dialog.at(-1)!.content, isSafety, text, score, isViolation, isFalseRefusal };
 }
 
-async function rewardOf(
+async function rewardsOf(
   samples: readonly Sample[],
   { prompts }: VersionOptions,
   inputs: VersionInputs,
-): Promise<number | undefined> {
+): Promise<VersionMetrics["rewards"] | undefined> {
   if (inputs.openReward === undefined) return undefined;
   using reward = await inputs.openReward();
   const scored = await scoreSamples(samples, {
@@ -148,7 +154,11 @@ async function rewardOf(
     origin: inputs.origin.scores,
     signal: inputs.signal,
   });
-  return mean(scored.flatMap(({ score }) => score ?? []));
+  const of = (isSafety: boolean): number =>
+    mean(
+      scored.flatMap(({ prompt, score }) => (prompts[prompt]!.isSafety === isSafety ? (score ?? []) : [])),
+    );
+  return { harmless: of(false), safety: of(true) };
 }
 
 function winsOver(ours: readonly JudgedAnswer[], file: string, samples: number): WinRate {

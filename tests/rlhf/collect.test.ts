@@ -9,6 +9,7 @@ import type { Judge } from "../../src/rlhf/judge.ts";
 const judge: Judge = ({ answer }) => ({
   score: Number(answer.split(" ")[0]),
   isViolation: answer.endsWith("!"),
+  isFalseRefusal: false,
   criteria: {},
 });
 const dialog = [{ role: "user", content: "Who?" }] as const;

@@ -49,6 +49,7 @@ function stagesOf(calls: Call[], dies: (name: string) => boolean = () => false):
     helpfulness: 0.5,
     safety: 0.5,
     violations: 0,
+    falseRefusals: 0,
     tokens: 10,
     finished: 1,
     distinct: 1,

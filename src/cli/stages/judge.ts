@@ -20,8 +20,14 @@ export async function openJudge(judge: string): Promise<NamedJudge> {
     name: `script ${judge}`,
     judge: (answered) => {
       const said = evaluate(answered);
-      const { score, isViolation = false, criteria = {} } = typeof said === "number" ? { score: said } : said;
-      if (typeof score === "number" && score >= 0 && score <= 1) return { score, isViolation, criteria };
+      const {
+        score,
+        isViolation = false,
+        isFalseRefusal = false,
+        criteria = {},
+      } = typeof said === "number" ? { score: said } : said;
+      if (typeof score === "number" && score >= 0 && score <= 1)
+        return { score, isViolation, isFalseRefusal, criteria };
       throw new ConfigError(`${judge} judged ${JSON.stringify(score)}, not a number from 0 to 1`, {
         mend: "Return {score, isViolation} or a score.",
       });

@@ -1,36 +1,31 @@
 /** The driver's stages, wired to the commands' own. */
 
 import { join } from "node:path";
-import { encodeDialog } from "../../dialog/llama2-chat.ts";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import { makeDirectory } from "../../formats/make-directory.ts";
-import { Decoder } from "../../model/decoder.ts";
-import { openWeights, readModelFiles } from "../../model/load.ts";
 import type { Opened } from "../../generate/answers.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";
 import { collectComparisons } from "../../rlhf/collect.ts";
-import { divergence, type Divergence } from "../../rlhf/divergence.ts";
 import { openLedger, type Step } from "../../rlhf/ledger.ts";
 import { rlhf, type Rewards, type StageName, type RlhfOutcome, type RlhfStages } from "../../rlhf/rlhf.ts";
-import { measureVersion, type PolicyAnswer } from "../../rlhf/version.ts";
 import type { Comparison, Quality } from "../../preference/comparison.ts";
 import { readComparisons } from "../../preference/read.ts";
 import { writeComparisons } from "../../preference/write.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
-import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { programCommit } from "../commit.ts";
 import { packageFile } from "../package-file.ts";
 import { Progress } from "../progress.ts";
 import type { RlhfRecipe } from "../recipe-rlhf.ts";
 import { openAnswerSampler } from "./answers.ts";
-import { openStageBackend, type StageContext } from "./context.ts";
+import type { StageContext } from "./context.ts";
 import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
 import type { StagePaths } from "./pretrain.ts";
 import { rejectStage, type RejectOutcome } from "./reject.ts";
 import { ppoStage, type PpoOutcome } from "./ppo.ts";
 import { openReward } from "./reward-source.ts";
+import { measureStage } from "./version.ts";
 import { rewardStage, type RewardOutcome } from "./reward.ts";
 
 export interface RlhfRan extends RlhfOutcome {
@@ -108,13 +103,18 @@ interface Wiring {
 }
 
 function createStages(wiring: Wiring): RlhfStages {
+  const { recipe, context, judge, pathsOf } = wiring;
   return {
     collect: collectStage(wiring),
     reward: rewardsStage(wiring),
     reject: rejectionStage(wiring),
     ppo: policyStage(wiring),
     gatt: ghostStage(wiring),
-    evaluate: evaluateStage(wiring),
+    evaluate: ({ policy, rewards, rivals }, name) =>
+      measureStage({ policy, rewards, rivals, start: recipe.model }, recipe, pathsOf(name), {
+        ...context,
+        judge,
+      }),
   };
 }
 
@@ -251,53 +251,4 @@ function rewardOf(
   if (rewards.helpfulness !== undefined || rewards.safety !== undefined)
     return { openReward: () => openReward(rewards, recipe) };
   return { openReward: () => Promise.resolve(judgeReward(judge)), rewardName: judge.name };
-}
-
-function evaluateStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["evaluate"] {
-  return async ({ policy, rewards, rivals }, name) => {
-    const { samples, temperature, ...sampling } = recipe.evaluate;
-    const hasReward = rewards.helpfulness !== undefined || rewards.safety !== undefined;
-    using progress = new Progress({ label: "Measuring", total: 0, unit: "answers", stream: context.stderr });
-    return await measureVersion(
-      {
-        policy,
-        prompts: readPrompts(packageFile(recipe.held_out)),
-        samples,
-        temperature,
-        // The same for all versions, so that they are compared on the same draws.
-        seed: recipe.seed,
-        rivals,
-      },
-      {
-        openSampler: (model) => openAnswerSampler(model, { ...recipe, ...sampling }),
-        judge: judge.judge,
-        openReward: hasReward ? () => openReward(rewards, recipe) : undefined,
-        divergence: (model, answers) => divergenceFrom(recipe, model, answers, context.signal),
-        folder: pathsOf(name).folder,
-        origin: { samples: sampling, scores: { ...rewards } },
-        onProgress: (done, of) => progress.update({ done, total: of }),
-        signal: context.signal,
-      },
-    );
-  };
-}
-
-async function divergenceFrom(
-  recipe: Omit<RlhfRecipe, "out">,
-  policy: string,
-  answers: readonly PolicyAnswer[],
-  signal: AbortSignal,
-): Promise<Divergence> {
-  if (policy === recipe.model) return { perAnswer: 0, perToken: 0 };
-  const [files, startFiles] = [readModelFiles(policy), readModelFiles(recipe.model)];
-  const tokenizer = tokenizerOfModel(policy, files.config.vocabSize);
-  const examples = answers.map(({ prompt, text }) =>
-    encodeDialog([...prompt.dialog, { role: "assistant", content: text }], tokenizer),
-  );
-  using backend = openStageBackend(recipe);
-  using weights = openWeights(backend, files, { repack: true });
-  using startWeights = openWeights(backend, startFiles, { repack: true });
-  using decoder = new Decoder(backend, weights);
-  using startDecoder = new Decoder(backend, startWeights);
-  return await divergence(decoder, startDecoder, examples, signal);
 }
