@@ -10,6 +10,7 @@ import { benchInference } from "./inference.ts";
 import { benchRlhf } from "./rlhf.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
+import { benchServeFuzz } from "./serve-fuzz.ts";
 import { benchTokenizer } from "./tokenizer.ts";
 import { benchTraining } from "./training.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
@@ -24,6 +25,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   tokenizer: benchTokenizer,
   serve: benchServe,
   "serve-faults": benchServeFaults,
+  "serve-fuzz": benchServeFuzz,
 };
 
 const { values, positionals } = parseArgs({
