@@ -10,7 +10,7 @@ import { benchInference } from "./inference.ts";
 import { benchRlhf } from "./rlhf.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
-import { benchServeFuzz } from "./serve-fuzz.ts";
+import { benchServeFuzz, benchServeFuzzModel } from "./serve-fuzz.ts";
 import { benchTokenizer } from "./tokenizer.ts";
 import { benchTraining } from "./training.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
@@ -26,6 +26,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   serve: benchServe,
   "serve-faults": benchServeFaults,
   "serve-fuzz": benchServeFuzz,
+  "serve-fuzz-model": benchServeFuzzModel,
 };
 
 const { values, positionals } = parseArgs({

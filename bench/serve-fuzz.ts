@@ -1,11 +1,13 @@
 /**
- * Hostile requests to the HTTP layer, with a tiny model behind it in the same process: bodies whose fields are wrong,
- * bodies whose bytes are wrong, headers and paths that are wrong. Nothing may crash, hang, or be answered with 500.
+ * Hostile requests: bodies whose fields are wrong, bodies whose bytes are wrong, headers and paths that are wrong.
+ * Nothing may crash, hang, or be answered with 500. `serve-fuzz` has an engine behind the HTTP layer that writes at
+ * once what it is asked; `serve-fuzz-model` has a tiny model in the same process, which reads prompts and grammars.
  */
 
 import { createRandom, type Random } from "../src/corpus/random.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
 import { createApp } from "../src/serve/app.ts";
+import type { Engine } from "../src/serve/engine.ts";
 import { cloudRoutes } from "../src/serve/routes/cloud.ts";
 import { localEngine } from "../tests/serve/local-engine.ts";
 import { tinyFolder } from "../tests/serve/tiny-served.ts";
@@ -17,9 +19,21 @@ const count = Number(process.env["CRIA_FUZZ_COUNT"] ?? 100_000);
 const atOnce = 8;
 const longestMs = 20_000;
 
-export async function benchServeFuzz(_options: BackendOptions): Promise<BenchResult> {
+export function benchServeFuzz(_options: BackendOptions): Promise<BenchResult> {
+  return fuzz(echoEngine);
+}
+
+export async function benchServeFuzzModel(_options: BackendOptions): Promise<BenchResult> {
   using folder = tinyFolder();
   const engine = localEngine(folder.path, { parallel: 8, queue: 64 });
+  const result = await fuzz(engine);
+  await engine.close();
+  return result;
+}
+
+// --- internal ---
+
+async function fuzz(engine: Engine): Promise<BenchResult> {
   const failures: unknown[] = [];
   const app = createApp({
     engine,
@@ -42,7 +56,6 @@ export async function benchServeFuzz(_options: BackendOptions): Promise<BenchRes
     }
   };
   await Promise.all(Array.from({ length: atOnce }, (_, i) => worker(i)));
-  await engine.close();
   const mb = (bytes: number): string => (bytes / 1e6).toFixed(0);
   const byStatus = [...statuses].sort(([a], [b]) => a - b);
   const wrong = byStatus.reduce(
@@ -73,7 +86,26 @@ export async function benchServeFuzz(_options: BackendOptions): Promise<BenchRes
   };
 }
 
-// --- internal ---
+/** Writes what it is asked, a word at a time. */
+const echoEngine: Engine = {
+  models: () => [{ id: "tiny", state: "ready", deaths: 0 }],
+  load: async () => ({ contextTokens: 256, vocabSize: 262, parameters: 1, fileBytes: 1 }),
+  async *generate({ prompt, count: texts }) {
+    const text = JSON.stringify(prompt).slice(0, 200);
+    yield { type: "accepted", promptTokens: text.length };
+    for (let index = 0; index < texts; index += 1) {
+      for (const word of text.split(" ")) yield { type: "text", index, text: word };
+      yield { type: "finished", index, reason: "stop" };
+    }
+    yield { type: "done", usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1 } };
+    return undefined;
+  },
+  embed: async ({ inputs }) => ({ vectors: inputs.map(() => Float32Array.of(1, 0)), promptTokens: 1 }),
+  tokenize: async ({ text }) => Array.from(text, (piece, id) => ({ id, piece })),
+  detokenize: async (_model, tokens) => tokens.join(" "),
+  applyTemplate: async (_model, { messages }) => JSON.stringify(messages),
+  close: async () => {},
+};
 
 /** -1 when nothing came. The whole answer is read, and must be JSON or a stream of it where it says so. */
 async function statusOf(answering: Response | Promise<Response>, seed: number): Promise<number> {

@@ -132,7 +132,7 @@ async function loaded(
       await new Promise((later) => setTimeout(later, 500));
       if (elapsed() > seconds / 4) early ??= memoryOf(server.child.pid!);
       if (faults === undefined || elapsed() < next || elapsed() > seconds - 5) continue;
-      next = elapsed() + 3 + 6 * faults.next();
+      next = elapsed() + 8 + 12 * faults.next();
       for (const pid of childrenOf(server.child.pid!)) process.kill(pid, "SIGKILL");
       kills += 1;
     }

@@ -56,42 +56,44 @@ export class ModelPool implements Engine {
   }
 
   async load(model: string): Promise<ModelDescription> {
-    return (await this.#opened(model)).description;
+    return this.#using(model, async (process) => process.open());
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, undefined> {
-    const { process } = await this.#opened(request.model);
-    signal?.throwIfAborted();
-    const events = process.generate(request);
-    const leave = (): void => void events.return();
-    signal?.addEventListener("abort", leave, { once: true });
+    const process = this.#process(request.model);
+    const done = process.use();
     try {
-      yield* events;
+      await this.#open(request.model);
+      signal?.throwIfAborted();
+      const events = process.generate(request);
+      const leave = (): void => void events.return();
+      signal?.addEventListener("abort", leave, { once: true });
+      try {
+        yield* events;
+      } finally {
+        signal?.removeEventListener("abort", leave);
+      }
     } finally {
-      signal?.removeEventListener("abort", leave);
+      done();
     }
     signal?.throwIfAborted();
     return undefined;
   }
 
   async embed(request: EmbedRequest): Promise<Embeddings> {
-    const { process } = await this.#opened(request.model);
-    return process.ask("embed", request);
+    return this.#using(request.model, (process) => process.ask("embed", request));
   }
 
   async tokenize(request: TokenizeRequest): Promise<readonly TokenPiece[]> {
-    const { process } = await this.#opened(request.model);
-    return process.ask("tokenize", request);
+    return this.#using(request.model, (process) => process.ask("tokenize", request));
   }
 
   async detokenize(model: string, tokens: readonly number[]): Promise<string> {
-    const { process } = await this.#opened(model);
-    return process.ask("detokenize", tokens);
+    return this.#using(model, (process) => process.ask("detokenize", tokens));
   }
 
   async applyTemplate(model: string, prompt: ChatPrompt): Promise<string> {
-    const { process } = await this.#opened(model);
-    return process.ask("applyTemplate", prompt);
+    return this.#using(model, (process) => process.ask("applyTemplate", prompt));
   }
 
   async close(): Promise<void> {
@@ -99,16 +101,32 @@ export class ModelPool implements Engine {
     await Promise.all([...this.#models.values()].map(({ process }) => process.close()));
   }
 
-  /** Its process, once it answers. */
-  async #opened(model: string): Promise<{ process: ModelProcess; description: ModelDescription }> {
+  /** Asks a model, which stays open meanwhile. */
+  async #using<T>(model: string, ask: (process: ModelProcess) => Promise<T>): Promise<T> {
+    const process = this.#process(model);
+    const done = process.use();
+    try {
+      await this.#open(model);
+      return await ask(process);
+    } finally {
+      done();
+    }
+  }
+
+  #process(model: string): ModelProcess {
     if (this.#isClosed) throw unavailable("The server is being stopped.", "shutting_down");
     const found = this.#models.get(model);
-    if (found === undefined) throw noModel(model, [...this.#models.keys()]);
-    const { process } = found;
+    if (found !== undefined) return found.process;
+    throw noModel(model, [...this.#models.keys()]);
+  }
+
+  /** Settles when it answers. */
+  async #open(model: string): Promise<void> {
+    const process = this.#process(model);
     if (!process.isOpen) await this.#inTurn(() => this.#makeRoom(model));
     const opening = process.open();
     this.#tellSharing();
-    return { process, description: await opening };
+    await opening;
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {

@@ -29,15 +29,15 @@ export class ModelProcess implements TurnTaker {
   #description: ModelDescription | undefined;
   #stats: ModelStats | undefined;
   #deaths = 0;
-  /** Deaths since it last ran for long: the next start waits the longer. */
-  #deathsInARow = 0;
-  #startedAt = 0;
+  /** Deaths since it was last open: the next start waits the longer. */
+  #failedStarts = 0;
   #isShared = false;
   #isClosing = false;
   #lastId = 0;
   readonly #buffers = new Map<number, EventBuffer>();
   readonly #answers = new Map<number, PromiseWithResolvers<unknown>>();
-  /** When it was last asked for something. */
+  #users = 0;
+  /** When it was last asked for something, or was done. */
   lastUsed = 0;
 
   constructor(id: string, options: ServedModelOptions, events: ModelProcessEvents) {
@@ -58,11 +58,21 @@ export class ModelProcess implements TurnTaker {
 
   /** Whether it has memory, or is about to. */
   get isOpen(): boolean {
-    return this.#child !== undefined || this.#opening !== undefined;
+    return !this.#isClosing && (this.#child !== undefined || this.#opening !== undefined);
   }
 
   get isBusy(): boolean {
-    return this.#buffers.size > 0 || this.#answers.size > 0 || this.#state === "loading";
+    return this.#users > 0 || this.#state === "loading";
+  }
+
+  /** Somebody is about to ask it, and is not done until what is returned is called: it is not to be closed. */
+  use(): () => void {
+    this.#users += 1;
+    this.lastUsed = Date.now();
+    return () => {
+      this.#users -= 1;
+      this.lastUsed = Date.now();
+    };
   }
 
   /** For tests and the curious. */
@@ -72,7 +82,6 @@ export class ModelProcess implements TurnTaker {
 
   /** @throws {RequestError} when it cannot be opened. */
   open(): Promise<ModelDescription> {
-    this.lastUsed = Date.now();
     this.#opening ??= this.#start();
     return this.#opening.promise;
   }
@@ -125,7 +134,6 @@ export class ModelProcess implements TurnTaker {
   }
 
   #nextId(): number {
-    this.lastUsed = Date.now();
     this.#lastId += 1;
     return this.#lastId;
   }
@@ -140,7 +148,7 @@ export class ModelProcess implements TurnTaker {
     // Whoever waits sees it fail; that nobody does is no reason to end the server.
     opening.promise.catch(() => {});
     this.#state = "loading";
-    const delay = this.#deathsInARow === 0 ? 0 : Math.min(30_000, 100 * 2 ** this.#deathsInARow);
+    const delay = this.#failedStarts === 0 ? 0 : Math.min(30_000, 200 * 2 ** this.#failedStarts);
     this.#timer = setTimeout(() => this.#fork(), delay);
     return opening;
   }
@@ -151,7 +159,6 @@ export class ModelProcess implements TurnTaker {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     this.#child = child;
-    this.#startedAt = Date.now();
     child.on("message", (message: FromModel) => {
       if (this.#child === child) this.#receive(message);
     });
@@ -205,8 +212,9 @@ export class ModelProcess implements TurnTaker {
     const opening = this.#opening;
     this.#opening = undefined;
     this.#state = "failed";
-    this.#isClosing = true;
     this.#child?.kill("SIGKILL");
+    // Its end is no death.
+    this.#child = undefined;
     opening?.reject(new RequestError(problem));
   }
 
@@ -222,13 +230,13 @@ export class ModelProcess implements TurnTaker {
     this.#buffers.clear();
     this.#answers.clear();
     if (wasClosing) {
-      if (this.#state !== "failed") this.#state = "unloaded";
+      this.#state = "unloaded";
       this.#opening?.reject(error);
       this.#opening = undefined;
       return;
     }
     this.#deaths += 1;
-    this.#deathsInARow = Date.now() - this.#startedAt > 60_000 ? 1 : this.#deathsInARow + 1;
+    this.#failedStarts = this.#state === "ready" ? 0 : this.#failedStarts + 1;
     this.#events.died(reason);
     this.#opening?.reject(error);
     this.#opening = this.#start();

@@ -1,0 +1,78 @@
+/** `cria serve` as it is typed. */
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cria, start, type Running } from "../end-to-end/cria.ts";
+import { tinyFolder, type TinyFolder } from "./tiny-served.ts";
+
+let model: TinyFolder;
+let folder: string;
+beforeAll(() => {
+  model = tinyFolder(4096);
+  folder = mkdtempSync(join(tmpdir(), "cria-serve-command-"));
+  writeFileSync(join(folder, "empty.txt"), "# none yet\n");
+});
+afterAll(() => {
+  model[Symbol.dispose]();
+  rmSync(folder, { recursive: true });
+});
+
+const common = ["--port", "0", "--threads", "1", "--device", "cpu"];
+
+async function urlOf(running: Running): Promise<string> {
+  await running.says(/Listening at \S+\n/);
+  return /Listening at (\S+)/.exec(running.written().stderr)![1]!;
+}
+
+function chat(url: string, body: object): Promise<Response> {
+  return fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ messages: [{ role: "user", content: "a secret" }], ...body }),
+  });
+}
+
+test("SIGTERM lets a running answer end, takes no new requests, and ends with 0", async () => {
+  const running = start(folder, "serve", model.path, ...common, "--log", "json");
+  const url = await urlOf(running);
+  const answer = await chat(url, { max_tokens: 600, stream: true, ignore_eos: true });
+  const reader = answer.body!.getReader();
+  await reader.read();
+  running.child.kill("SIGTERM");
+  let text = "";
+  for (let step = await reader.read(); !step.done; step = await reader.read()) {
+    text += new TextDecoder().decode(step.value);
+  }
+  expect(text.trim().endsWith("data: [DONE]")).toBe(true);
+  await expect(chat(url, {})).rejects.toThrow();
+  const { code, stderr } = await running.ended;
+  expect(code).toBe(0);
+  const line = JSON.parse(stderr.trim().split("\n").at(-1)!) as object;
+  expect(line).toMatchObject({ path: "/v1/chat/completions", status: 200, completionTokens: 600 });
+  expect(stderr).not.toContain("secret");
+});
+
+describe("what cannot be is said before anything is opened:", () => {
+  test.each([
+    [["--host", "0.0.0.0"], /--host 0.0.0.0 lets other machines ask, and no API key is wanted of them/],
+    [["--api-key", "short"], /API key 1 has 5 characters/],
+    [["--api-key-file", "absent.txt"], /there is no file of API keys at absent.txt/],
+    [["--api-key-file", "empty.txt"], /empty.txt has no API key/],
+    [["--cloud", "sagemake"], /--cloud is "sagemake", not one of sagemaker/],
+  ])("%o", async (options, message) => {
+    const { code, stderr } = await cria(folder, "serve", model.path, ...common, ...options);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(message);
+  });
+
+  test("two models of one name", async () => {
+    const { stderr } = await cria(folder, "serve", model.path, model.path, ...common);
+    expect(stderr).toMatch(/would both be called "tiny"\n {2}Name one, as NAME=PATH\./);
+  });
+
+  test("a model that is not there", async () => {
+    expect((await cria(folder, "serve", "absent.gguf", ...common)).stderr).toMatch(/absent\.gguf/);
+  });
+});
