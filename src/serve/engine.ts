@@ -140,7 +140,12 @@ export interface TokenReport extends TokenChance {
 
 export type GenerateEvent =
   /** The request is valid and has its place. */
-  | { readonly type: "accepted"; readonly promptTokens: number }
+  | {
+      readonly type: "accepted";
+      readonly promptTokens: number;
+      /** The mark that opens calls of tools, where there are any that could be called. */
+      readonly callMark?: string;
+    }
   | {
       readonly type: "text";
       readonly index: number;

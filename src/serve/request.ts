@@ -68,6 +68,7 @@ export async function begin(
   return observed();
 
   async function* observed(): AsyncGenerator<GenerateEvent, void> {
+    if (first.done !== true) yield first.value;
     let last: number | undefined;
     for await (const event of events) {
       if (event.type === "text") {

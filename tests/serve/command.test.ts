@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cria, start, type Running } from "../end-to-end/cria.ts";
+import { cria } from "../cli/memory-terminal.ts";
+import { start, type Running } from "../end-to-end/cria.ts";
 import { tinyFolder, type TinyFolder } from "./tiny-served.ts";
 
 let model: TinyFolder;
@@ -58,21 +59,27 @@ describe("what cannot be is said before anything is opened:", () => {
   test.each([
     [["--host", "0.0.0.0"], /--host 0.0.0.0 lets other machines ask, and no API key is wanted of them/],
     [["--api-key", "short"], /API key 1 has 5 characters/],
-    [["--api-key-file", "absent.txt"], /there is no file of API keys at absent.txt/],
-    [["--api-key-file", "empty.txt"], /empty.txt has no API key/],
+    [["--api-key-file", "/absent.txt"], /there is no file of API keys at \/absent.txt/],
     [["--cloud", "sagemake"], /--cloud is "sagemake", not one of sagemaker/],
   ])("%o", async (options, message) => {
-    const { code, stderr } = await cria(folder, "serve", model.path, ...common, ...options);
+    const { code, stderr } = await cria("serve", model.path, ...common, ...options);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(message);
   });
 
+  test("a file without keys", async () => {
+    const file = join(folder, "empty.txt");
+    expect((await cria("serve", model.path, ...common, "--api-key-file", file)).stderr).toMatch(
+      /has no API key/,
+    );
+  });
+
   test("two models of one name", async () => {
-    const { stderr } = await cria(folder, "serve", model.path, model.path, ...common);
+    const { stderr } = await cria("serve", model.path, model.path, ...common);
     expect(stderr).toMatch(/would both be called "tiny"\n {2}Name one, as NAME=PATH\./);
   });
 
   test("a model that is not there", async () => {
-    expect((await cria(folder, "serve", "absent.gguf", ...common)).stderr).toMatch(/absent\.gguf/);
+    expect((await cria("serve", "absent.gguf", ...common)).stderr).toMatch(/absent\.gguf/);
   });
 });

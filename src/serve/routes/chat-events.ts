@@ -1,7 +1,7 @@
 /** What a chat model writes, told apart: text, and calls of tools. */
 
 import { randomUUID } from "node:crypto";
-import { ToolCallParser } from "../../generate/tools.ts";
+import { callFormatOf, ToolCallParser, type CallFormat } from "../../generate/tools.ts";
 import type { GenerateEvent, TokenReport, Usage } from "../engine.ts";
 
 export type ChatEvent =
@@ -33,12 +33,14 @@ export async function* chatEvents(
   hasTools: boolean,
 ): AsyncGenerator<ChatEvent, void> {
   const texts = new Map<number, CallReader>();
+  let format = callFormatOf("");
   const textOf = (index: number): CallReader => {
-    const text = texts.get(index) ?? new CallReader(index);
+    const text = texts.get(index) ?? new CallReader(index, format);
     texts.set(index, text);
     return text;
   };
   for await (const event of events) {
+    if (event.type === "accepted") format = callFormatOf(event.callMark ?? "");
     if (event.type === "done") yield event;
     if (event.type === "text" && !hasTools) yield { ...event, type: "content" };
     if (event.type === "text" && hasTools) yield* textOf(event.index).read(event.text, event.logprobs);
@@ -54,11 +56,12 @@ export async function* chatEvents(
 
 class CallReader {
   readonly #index: number;
-  readonly #parser = new ToolCallParser();
+  readonly #parser: ToolCallParser;
   hasCalls = false;
 
-  constructor(index: number) {
+  constructor(index: number, format: CallFormat) {
     this.#index = index;
+    this.#parser = new ToolCallParser(format);
   }
 
   *read(text: string, logprobs?: readonly TokenReport[]): Generator<ChatEvent> {

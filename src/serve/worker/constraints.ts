@@ -5,20 +5,23 @@ import { parseGbnf } from "../../generate/grammar/gbnf.ts";
 import type { Grammar } from "../../generate/grammar/grammar.ts";
 import { grammarOfJsonObject, grammarOfSchema } from "../../generate/grammar/json-schema.ts";
 import { createTokenTrie, type TokenTrie } from "../../generate/grammar/token-trie.ts";
-import { toolGrammar } from "../../generate/tools.ts";
+import { toolGrammar, type CallFormat } from "../../generate/tools.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { GenerateRequest, OutputFormat, ToolUse } from "../engine.ts";
+import type { Prompts } from "./prompts.ts";
 
 export class Constraints {
   readonly #tokenizer: Tokenizer;
   readonly #vocabSize: number;
+  readonly #prompts: Prompts;
   #trie: TokenTrie | undefined;
   /** The one used last is the last. Undefined where any text will do. */
   readonly #grammars = new Map<string, TokenGrammar | undefined>();
 
   /** @param vocabSize rows of the model's head. */
-  constructor(tokenizer: Tokenizer, vocabSize: number) {
+  constructor(tokenizer: Tokenizer, vocabSize: number, prompts: Prompts) {
     this.#tokenizer = tokenizer;
+    this.#prompts = prompts;
     this.#vocabSize = vocabSize;
   }
 
@@ -31,7 +34,7 @@ export class Constraints {
     const tools = prompt.type === "messages" ? prompt.tools : undefined;
     if (format === undefined && tools === undefined) return undefined;
     const grammar = this.#grammar(JSON.stringify([format, tools]), () =>
-      format === undefined ? grammarOfTools(tools!) : grammarOf(format),
+      format === undefined ? grammarOfTools(tools!, this.#prompts.callFormat) : grammarOf(format),
     );
     // An answer in a chat format begins with a space that is the format's.
     const dropsLeadingSpace = prompt.type === "messages";
@@ -71,6 +74,9 @@ function grammarOf(format: OutputFormat): Grammar {
   }
 }
 
-function grammarOfTools({ definitions, choice, isParallel }: ToolUse): Grammar | undefined {
-  return toolGrammar(definitions, choice, { isParallel });
+function grammarOfTools(
+  { definitions, choice, isParallel }: ToolUse,
+  format: CallFormat,
+): Grammar | undefined {
+  return toolGrammar(definitions, choice, { isParallel, format });
 }

@@ -1,23 +1,41 @@
 /** What a model reads of a request: tokens, and what ends the answer to them. */
 
-import { encodePrompt } from "../../dialog/llama2-chat.ts";
-import type { Dialog } from "../../dialog/message.ts";
-import { withToolsInText } from "../../generate/tools.ts";
+import type { ChatFormat } from "../../dialog/chat-format.ts";
+import type { TemplateMessage } from "../../dialog/template-message.ts";
+import { chatFormatOf } from "../../generate/loaded-model.ts";
+import { callFormatOf, hermesCalls, withToolsInText, type CallFormat } from "../../generate/tools.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { ChatPrompt, Prompt } from "../engine.ts";
 import { invalid } from "../problem.ts";
 
-export class Prompts {
-  readonly #tokenizer: Tokenizer;
+/** What ends a text. */
+export interface Endings {
+  readonly ids: readonly number[];
+  readonly strings: readonly string[];
+}
 
-  constructor(tokenizer: Tokenizer) {
+export class Prompts {
+  readonly #path: string;
+  readonly #tokenizer: Tokenizer;
+  #chat: ChatFormat | undefined;
+
+  /** @param path of the model, which may bring a chat template. */
+  constructor(path: string, tokenizer: Tokenizer) {
+    this.#path = path;
     this.#tokenizer = tokenizer;
   }
 
-  /** The tokens that end an answer. */
-  get stopIds(): readonly number[] {
+  /** The marks around calls of tools. */
+  get callFormat(): CallFormat {
+    return this.#format.knowsTools ? callFormatOf(this.#format.source) : hermesCalls;
+  }
+
+  endings({ type }: Prompt): Endings {
     const { bosId, eosId } = this.#tokenizer;
-    return [eosId, bosId].filter((id) => id >= 0);
+    const ids = [eosId, bosId].filter((id) => id >= 0);
+    if (type !== "messages") return { ids, strings: [] };
+    const { stopIds, stopStrings } = this.#format;
+    return { ids: [...new Set([...ids, ...stopIds])], strings: stopStrings };
   }
 
   /** @throws {ConfigError} or {RequestError} for a prompt that the model cannot read. */
@@ -33,20 +51,10 @@ export class Prompts {
     }
   }
 
-  /** The text of a conversation's tokens, special ones as their names: what the model reads, and nothing else. */
+  /** What the model reads of a conversation, special tokens as their texts. */
   textOf(prompt: ChatPrompt): string {
-    const { bosId, eosId, model } = this.#tokenizer;
-    let text = "";
-    let run: number[] = [];
-    for (const id of [...this.#tokensOfChat(prompt), -1]) {
-      if (id !== bosId && id !== eosId && id !== -1) {
-        run.push(id);
-        continue;
-      }
-      text += this.#tokenizer.decode(run) + (model.pieces[id]?.piece ?? "");
-      run = [];
-    }
-    return text;
+    const { messages, tools } = this.#said(prompt);
+    return this.#format.render(messages, { tools });
   }
 
   withBos(text: string): number[] {
@@ -62,9 +70,20 @@ export class Prompts {
     if (wrong !== undefined) throw invalid(`token ${wrong} is not one of ${vocabSize} tokens`, param);
   }
 
-  #tokensOfChat({ messages, tools }: ChatPrompt): number[] {
+  #tokensOfChat(prompt: ChatPrompt): number[] {
+    const { messages, tools } = this.#said(prompt);
+    return [...this.#format.encode(messages, { tools })];
+  }
+
+  /** The conversation as the format takes it: one that does not know tools has them said in messages. */
+  #said({ messages, tools }: ChatPrompt): { messages: readonly TemplateMessage[]; tools: readonly object[] } {
     const offered = tools === undefined || tools.choice === "none" ? [] : tools.definitions;
-    // Llama 2's format knows nothing of tools.
-    return [...encodePrompt(withToolsInText(messages, offered) as Dialog, this.#tokenizer)];
+    if (this.#format.knowsTools) return { messages, tools: offered };
+    return { messages: withToolsInText(messages, offered), tools: [] };
+  }
+
+  /** Read when it is asked for: a model whose template is broken still goes on with a text. */
+  get #format(): ChatFormat {
+    return (this.#chat ??= chatFormatOf(this.#path, this.#tokenizer));
   }
 }

@@ -20,6 +20,7 @@ import type {
   GenerateRequest,
   ModelDescription,
   ModelStats,
+  Prompt,
   SamplingSettings,
   TokenizeRequest,
   TokenPiece,
@@ -73,8 +74,8 @@ export class ServedModel implements Disposable {
     this.#files = readModelFiles(path);
     const { config } = this.#files;
     this.#tokenizer = tokenizerOfModel(path, config.vocabSize, tokenizer);
-    this.#prompts = new Prompts(this.#tokenizer);
-    this.#constraints = new Constraints(this.#tokenizer, config.vocabSize);
+    this.#prompts = new Prompts(path, this.#tokenizer);
+    this.#constraints = new Constraints(this.#tokenizer, config.vocabSize, this.#prompts);
     const contextTokens = options.contextTokens ?? config.maxSeqLen;
     const cells = options.cells ?? 4 * contextTokens;
     const owned: Disposable[] = [];
@@ -127,7 +128,7 @@ export class ServedModel implements Disposable {
       const prompt = this.#prompts.tokensOf(request.prompt);
       job = this.#job(request, prompt, emit);
       this.#scheduler.submit(job);
-      emit({ type: "accepted", promptTokens: prompt.length });
+      emit({ type: "accepted", promptTokens: prompt.length, ...this.#callMark(request.prompt) });
     } catch (error) {
       emit({ type: "failed", problem: problemOf(error) });
       return () => {};
@@ -184,6 +185,11 @@ export class ServedModel implements Disposable {
     this.#backend[Symbol.dispose]();
   }
 
+  #callMark(prompt: Prompt): { readonly callMark?: string } {
+    const hasTools = prompt.type === "messages" && prompt.tools !== undefined;
+    return hasTools ? { callMark: this.#prompts.callFormat.open } : {};
+  }
+
   #job(request: GenerateRequest, prompt: readonly number[], emit: (event: GenerateEvent) => void): Job {
     const { client, count } = request;
     if (count > this.#parallel)
@@ -227,7 +233,7 @@ export class ServedModel implements Disposable {
     const maxTokens = Math.min(request.maxTokens ?? Number.POSITIVE_INFINITY, this.#decoder.contextTokens);
     const seed = request.seed ?? randomInt(2 ** 47);
     const report = tokenReports(tokenizer);
-    const { stopIds } = this.#prompts;
+    const { ids: stopIds, strings: stopStrings } = this.#prompts.endings(request.prompt);
     const startConstraint = this.#constraints.of(request, stopIds);
     // What is held to a grammar ends where that does.
     const ignoresEnd = request.ignoresEnd === true && startConstraint === undefined;
@@ -244,7 +250,7 @@ export class ServedModel implements Disposable {
         maxTokens,
         stopIds,
         sampler: createSampler(sampling, vocabSize, () => random.next()),
-        stops: createStopStrings(stop),
+        stops: createStopStrings([...stop, ...stopStrings]),
         text: createStreamDecoder(tokenizer, prompt),
         trimsStart: request.prompt.type === "messages",
         ...(topLogprobs === undefined ? {} : { logprobs: { top: topLogprobs, report } }),
