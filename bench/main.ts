@@ -5,6 +5,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { benchFuzz } from "./fuzz.ts";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
 import { benchRlhf } from "./rlhf.ts";
@@ -17,6 +18,7 @@ import type { BackendOptions } from "../src/tensor/backend.ts";
 import type { BenchResult } from "./result.ts";
 
 const benches: Readonly<Record<string, (options: BackendOptions) => Promise<BenchResult>>> = {
+  fuzz: benchFuzz,
   gemm: benchGemm,
   training: benchTraining,
   inference: benchInference,

@@ -74,21 +74,51 @@ export function writeSafetensorsSharded(
   requireDistinctNames(tensors);
   makeDirectory(directory);
   const shards = intoShards(tensors, maxShardBytes);
-  const weightMap: [string, string][] = [];
-  for (const [i, shard] of shards.entries()) {
-    const name = `model-${fiveDigits(i + 1)}-of-${fiveDigits(shards.length)}.safetensors`;
-    writeSafetensors(join(directory, name), shard);
-    weightMap.push(...shard.map((tensor): [string, string] => [tensor.name, name]));
+  for (const [i, shard] of shards.entries()) writeSafetensors(join(directory, shardName(i, shards)), shard);
+  writeIndex(directory, shards);
+}
+
+/**
+ * The same for tensors that come in pieces, into an empty directory; what fits into one file becomes
+ * `model.safetensors`.
+ */
+export async function streamSafetensorsSharded(
+  directory: string,
+  tensors: readonly TensorToStream[],
+  maxShardBytes: number,
+): Promise<void> {
+  if (!(maxShardBytes > 0)) throw new ConfigError(`maxShardBytes (${maxShardBytes}) is not positive`);
+  requireDistinctNames(tensors);
+  const shards = intoShards(tensors, maxShardBytes);
+  if (shards.length === 1) {
+    await streamSafetensors(join(directory, "model.safetensors"), tensors);
+    return;
   }
-  const totalSize = tensors.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
-  const index = { metadata: { total_size: totalSize }, weight_map: Object.fromEntries(weightMap) };
-  // Last, so that an index never names a shard that is not there yet.
-  writeFileAtomically(join(directory, "model.safetensors.index.json"), `${JSON.stringify(index, null, 2)}\n`);
+  for (const [i, shard] of shards.entries()) {
+    await streamSafetensors(join(directory, shardName(i, shards)), shard);
+  }
+  writeIndex(directory, shards);
 }
 
 // --- internal ---
 
 const alignment = 64;
+
+function shardName(i: number, { length }: readonly unknown[]): string {
+  return `model-${fiveDigits(i + 1)}-of-${fiveDigits(length)}.safetensors`;
+}
+
+/** Written last, so that an index never names a shard that is not there yet. */
+function writeIndex(directory: string, shards: readonly (readonly TensorHead[])[]): void {
+  const tensors = shards.flat();
+  const totalSize = tensors.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
+  const weightMap = shards.flatMap((shard, i) => shard.map(({ name }) => [name, shardName(i, shards)]));
+  const index = {
+    metadata: { total_size: totalSize },
+    weight_map: Object.fromEntries(weightMap) as Record<string, string>,
+  };
+  writeFileAtomically(join(directory, "model.safetensors.index.json"), `${JSON.stringify(index, null, 2)}\n`);
+}
 
 type TensorHead = Pick<TensorToWrite, "name" | "type" | "shape">;
 
@@ -147,8 +177,11 @@ function requireDistinctNames(tensors: readonly TensorHead[]): void {
   }
 }
 
-function intoShards(tensors: readonly TensorToWrite[], maxShardBytes: number): TensorToWrite[][] {
-  const shards: TensorToWrite[][] = [[]];
+function intoShards<Tensor extends TensorHead>(
+  tensors: readonly Tensor[],
+  maxShardBytes: number,
+): Tensor[][] {
+  const shards: Tensor[][] = [[]];
   let filled = 0;
   for (const tensor of tensors) {
     const bytes = tensorBytes(tensor.type, tensor.shape);

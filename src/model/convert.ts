@@ -3,7 +3,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
 import { fillDirectoryAtomically } from "../formats/atomic-file.ts";
 import { openFile } from "../formats/file-source.ts";
@@ -12,7 +12,7 @@ import { readGguf } from "../formats/gguf.ts";
 import { streamGgufSplit } from "../formats/gguf-split.ts";
 import type { GgufWriteValue } from "../formats/gguf-write.ts";
 import { isJsonObject, readJsonFile } from "../formats/json.ts";
-import { streamSafetensors } from "../formats/safetensors-write.ts";
+import { streamSafetensorsSharded } from "../formats/safetensors-write.ts";
 import { tensorBytes, type TensorToStream } from "../formats/tensor-info.ts";
 import { openBackend, type Backend } from "../tensor/backend.ts";
 import { isFloat } from "../tensor/dtype.ts";
@@ -35,7 +35,7 @@ export interface Conversion {
   /** A `.gguf` file; any other name becomes a Hugging Face directory. */
   readonly out: string;
   readonly mix: MixName;
-  /** Largest data of a `.gguf` file; a model that is larger is written in several, with numbers in their names. */
+  /** Largest data of a file; a model that is larger is written in several, with numbers in their names. */
   readonly maxFileBytes?: number;
   readonly threads?: number;
   readonly onProgress?: (bytes: number, total: number) => void;
@@ -100,7 +100,7 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
   } else {
     await fillDirectoryAtomically(out, async (temporary) => {
       writeModelFiles(temporary, files.config, tokenizer, template === undefined ? {} : { template });
-      await streamSafetensors(join(temporary, "model.safetensors"), tensors);
+      await streamSafetensorsSharded(temporary, tensors, conversion.maxFileBytes ?? defaultShardBytes);
     });
   }
   const types = new Map<WrittenType, number>();
@@ -115,6 +115,9 @@ export function storedMix({ tensors }: ModelFiles): MixName | undefined {
 }
 
 // --- internal ---
+
+/** As transformers splits a model. */
+const defaultShardBytes = 5e9;
 
 /** f32 values that are held at once: 16 MiB. */
 const slabValues = 2 ** 22;
@@ -217,6 +220,8 @@ function ggufMetadata(
   for (const [key, kind, value] of ggufConfigMetadata(files.config)) {
     metadata.set(key, kind === "string" ? { type: kind, value } : { type: kind, value });
   }
+  metadata.set("general.type", { type: "string", value: "model" });
+  metadata.set("general.name", { type: "string", value: basename(files.path).replace(/\.\w+$/, "") });
   metadata.set("general.file_type", { type: "uint32", value: fileTypeOf(mix) });
   metadata.set("general.quantization_version", { type: "uint32", value: 2 });
   for (const [key, value] of ggufTokenizerValues(tokenizer, files.config.vocabSize)) metadata.set(key, value);

@@ -21,6 +21,7 @@ export function ggufTokenizerValues(tokenizer: Tokenizer, vocabSize: number): Ma
   const values = new Map<string, GgufWriteValue>();
   const put = (key: string, value: GgufWriteValue): void => void values.set(`tokenizer.ggml.${key}`, value);
   put("model", { type: "string", value: rest.model });
+  put("pre", { type: "string", value: "default" });
   put("tokens", { type: "array", items: "string", value: [...tokens, ...padding.map((i) => `[PAD${i}]`)] });
   put("scores", { type: "array", items: "float32", value: [...scores, ...padding.map(() => lowestScore)] });
   put("token_type", { type: "array", items: "int32", value: [...tokenTypes, ...padding.map(() => unused)] });

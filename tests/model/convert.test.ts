@@ -119,3 +119,14 @@ test("in Llama 2 70B wv has five bits at least", () => {
   expect([9, 10, 12, 70].map((layer) => type("q4_k_m", layer))).toEqual(["q6_k", "q5_k", "q6_k", "q6_k"]);
   expect(type("q3_k_s", 40)).toBe("q5_k");
 });
+
+test("a folder has several files with an index when they would be larger than is wanted", async () => {
+  const out = workspace.file("sharded");
+  await convertModel({ files, tokenizer, out, mix: "f32", maxFileBytes: 40_000 });
+  const shards = readdirSync(out).filter((name) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name));
+  expect(shards.length).toBeGreaterThan(2);
+  expect(existsSync(join(out, "model.safetensors"))).toBe(false);
+  const back = workspace.file("unsharded");
+  await convertModel({ files: readModelFiles(out), tokenizer, out: back, mix: "f32" });
+  expect(weightsOf(back).equals(weightsOf(files.path))).toBe(true);
+});

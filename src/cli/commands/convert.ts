@@ -26,6 +26,11 @@ export const convert = defineCommand({
       valueHint: "N",
       description: "Write .gguf files of at most N megabytes",
     },
+    "max-shard-size": {
+      type: "string",
+      valueHint: "SIZE",
+      description: "Write files of at most this size, such as 500MB; a folder's have 5GB by default",
+    },
     threads: modelArguments.threads,
   },
   examples: [
@@ -33,7 +38,7 @@ export const convert = defineCommand({
     "cria convert llama-2-7b-chat llama-2-7b-chat.q4_k_m.gguf --type q4_k_m",
   ],
   async run(
-    { model, out, type, tokenizer: named, threads, "split-mb": splitMb },
+    { model, out, type, tokenizer: named, threads, "split-mb": splitMb, "max-shard-size": shardSize },
     { stdout, stderr, signal },
   ) {
     const files = readModelFiles(model);
@@ -53,7 +58,7 @@ export const convert = defineCommand({
       signal,
       onProgress: (done, total) => progress.update({ done, total }),
       ...(threads === undefined ? {} : { threads }),
-      ...(splitMb === undefined ? {} : { maxFileBytes: splitMb * 1e6 }),
+      ...maxFileBytes(splitMb, shardSize),
     });
     progress.end();
     const counts = [...types].map(([name, count]) => `${count} ${name}`).join(", ");
@@ -62,3 +67,17 @@ export const convert = defineCommand({
     );
   },
 });
+
+// --- internal ---
+
+const units: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9 };
+
+function maxFileBytes(splitMb: number | undefined, shardSize: string | undefined): { maxFileBytes?: number } {
+  if (shardSize === undefined) return splitMb === undefined ? {} : { maxFileBytes: splitMb * 1e6 };
+  const [, count = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmg]b)$/i.exec(shardSize) ?? [];
+  const bytes = Number(count) * (units[unit.toLowerCase()] ?? 0);
+  if (bytes > 0) return { maxFileBytes: bytes };
+  throw new ConfigError(`--max-shard-size is ${JSON.stringify(shardSize)}, not a size`, {
+    mend: "Write for instance --max-shard-size 500MB, or 5GB.",
+  });
+}
