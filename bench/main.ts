@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { benchFuzz } from "./fuzz.ts";
 import { benchGemm } from "./gemm.ts";
 import { benchInference } from "./inference.ts";
+import { benchReward } from "./reward.ts";
 import { benchRlhf } from "./rlhf.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
@@ -23,6 +24,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   training: benchTraining,
   inference: benchInference,
   sampling: benchSampling,
+  reward: benchReward,
   rlhf: benchRlhf,
   tokenizer: benchTokenizer,
   serve: benchServe,

@@ -4,7 +4,8 @@
  *
  * Rows are as long as the micro-batch's longest answer, rounded up; the pairs of a step are put into micro-batches by
  * length, so little of a row is filling. Packing several answers into a row, each attending to itself alone, would
- * leave none, but materialised attention costs the square of the row: measured, it is slower (docs/log.md).
+ * leave none, but attention costs the square of the row: with rows of 512 tokens that is as slow, and of 1024 much slower
+ * (docs/log.md).
  */
 
 import type { Comparison } from "../preference/comparison.ts";
