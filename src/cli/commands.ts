@@ -114,6 +114,12 @@ export const commandRows: readonly CommandRow[] = [
     load: async () => (await import("./commands/reward.ts")).rewardCommand,
   },
   {
+    name: "pull",
+    group: "Use a model",
+    summary: "Fetch a model from the Hugging Face Hub",
+    load: async () => (await import("./commands/pull.ts")).pull,
+  },
+  {
     name: "convert",
     group: "Use a model",
     summary: "Write a model in another format or with fewer bits",

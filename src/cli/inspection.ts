@@ -8,6 +8,7 @@ import { openShards, type SplitName } from "../corpus/shards.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { ByteSource } from "../formats/bytes.ts";
 import { openFile } from "../formats/file-source.ts";
+import { modelPath } from "../formats/model-cache.ts";
 import { readGguf } from "../formats/gguf.ts";
 import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c, readLlama2cTokenizer } from "../formats/llama2c.ts";
@@ -36,7 +37,8 @@ export interface Inspection {
 }
 
 /** @throws {ConfigError} for what is nothing Cria knows. @throws {FormatError} for bytes that are damaged. */
-export function inspectPath(path: string): Inspection {
+export function inspectPath(named: string): Inspection {
+  const path = modelPath(named);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return inspectFolder(path);
   using source = openFile(path);
   const kind = fileKind(source);

@@ -11,6 +11,7 @@ import { openFile } from "../formats/file-source.ts";
 import { readGgufModel } from "../formats/gguf-split.ts";
 import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c } from "../formats/llama2c.ts";
+import { modelPath } from "../formats/model-cache.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { joinParts, readMetaDirectory } from "../formats/meta-shards.ts";
 import { readTensorAsF32, scaledGroups, type TensorInfo } from "../formats/tensor-info.ts";
@@ -47,7 +48,8 @@ export interface ModelFiles {
  * @throws {ConfigError} when nothing is there or a tensor is missing. @throws {FormatError} for bytes that are not a
  *         model, or a model with another head than is asked for.
  */
-export function readModelFiles(path: string, head: HeadKind = "next-token"): ModelFiles {
+export function readModelFiles(named: string, head: HeadKind = "next-token"): ModelFiles {
+  const path = modelPath(named);
   const format = modelFormat(path);
   const { config, tensors, head: found = "next-token" } = readers[format](path);
   if (found !== head) throw otherHead(path, found);

@@ -10,6 +10,7 @@ import type { ByteSource } from "../formats/bytes.ts";
 import { openFile } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
 import { readLlama2c, readLlama2cTokenizer } from "../formats/llama2c.ts";
+import { modelPath } from "../formats/model-cache.ts";
 import { readSentencePiece } from "../formats/sentencepiece.ts";
 import { readTokenizerJson } from "../formats/tokenizer-json.ts";
 import { tokenizerFromGguf, tokenizerFromLlama2c } from "./load.ts";
@@ -17,10 +18,11 @@ import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { fileKind } from "../formats/file-kind.ts";
 
 /**
- * @param path a tokenizer's file, or a model's file or folder.
+ * @param named a tokenizer's file, or a model's file or folder, or a fetched model's name on the Hub.
  * @throws {ConfigError} when there is none. @throws {FormatError} for bytes that are not what they should be.
  */
-export function openTokenizer(path: string): Tokenizer {
+export function openTokenizer(named: string): Tokenizer {
+  const path = modelPath(named);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return tokenizerIn(path);
   using source = openFile(path);
   const kind = fileKind(source);
