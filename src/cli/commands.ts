@@ -86,7 +86,7 @@ export const commandRows: readonly CommandRow[] = [
   {
     name: "distil",
     group: "Make a model",
-    summary: "Teach the answers that a safety preprompt brings, without it",
+    summary: "Teach without it what a safety preprompt brings",
     load: async () => (await import("./commands/distil.ts")).distilCommand,
   },
   {
