@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { benchFuzz } from "./fuzz.ts";
 import { benchGemm } from "./gemm.ts";
+import { benchGrammar } from "./grammar.ts";
 import { benchInference } from "./inference.ts";
 import { benchReward } from "./reward.ts";
 import { benchRlhf } from "./rlhf.ts";
@@ -21,6 +22,7 @@ import type { BenchResult } from "./result.ts";
 const benches: Readonly<Record<string, (options: BackendOptions) => Promise<BenchResult>>> = {
   fuzz: benchFuzz,
   gemm: benchGemm,
+  grammar: benchGrammar,
   training: benchTraining,
   inference: benchInference,
   sampling: benchSampling,

@@ -88,21 +88,31 @@ function rendered(program: object, variables: Readonly<Record<string, unknown>>)
 
 class TemplateRefusal extends Error {}
 
+/** Nothing stays in it from one run to the next, and it takes a millisecond to make. */
+const sandbox: { body?: unknown } = {};
+createContext(sandbox);
+
 /** Runs it until the deadline, and says what went wrong as an error of ours. */
 function run<T>(what: string, body: () => T): T {
   try {
-    return runInContext("body()", createContext({ body }), { timeout: deadlineMs }) as T;
+    sandbox.body = body;
+    return runInContext("body()", sandbox, { timeout: deadlineMs }) as T;
   } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
-    if (cause instanceof TemplateRefusal) {
-      throw new ConfigError(`the chat template refuses the conversation: ${cause.message}`, {
-        cause,
-        mend: "Change the messages so that the model's format can say them.",
-      });
-    }
-    const reason = cause instanceof RangeError ? "it nests too deep or grows too large" : messageOf(cause);
-    throw new ConfigError(`${what}: ${reason}`, { cause, mend });
+    throw cause instanceof ConfigError ? cause : asConfigError(what, cause);
+  } finally {
+    delete sandbox.body;
   }
+}
+
+function asConfigError(what: string, cause: unknown): ConfigError {
+  if (cause instanceof TemplateRefusal) {
+    return new ConfigError(`the chat template refuses the conversation: ${cause.message}`, {
+      cause,
+      mend: "Change the messages so that the model's format can say them.",
+    });
+  }
+  const reason = cause instanceof RangeError ? "it nests too deep or grows too large" : messageOf(cause);
+  return new ConfigError(`${what}: ${reason}`, { cause, mend });
 }
 
 function messageOf(cause: unknown): string {

@@ -92,17 +92,30 @@ export class Automaton {
     if (known !== unknownState) return known;
     const read: [number, number][] = [];
     const entries = this.#entries[this.#nodeOf[state]!]!;
+    // The classes around it that the same edges read lead to the same state.
+    let [first, last] = [0, this.program.classCount - 1];
     for (let i = 0; i < entries.length; i += 2) {
       const position = this.program.positions[entries[i]!]!;
       if (position.type !== "bytes") continue;
       const { edges } = position;
       for (let e = 0; e < edges.length; e += 3) {
-        if (byteClass >= edges[e]! && byteClass <= edges[e + 1]!) read.push([edges[e + 2]!, entries[i + 1]!]);
+        const [low, high] = [edges[e]!, edges[e + 1]!];
+        if (byteClass < low) last = Math.min(last, low - 1);
+        else if (byteClass > high) first = Math.max(first, high + 1);
+        else {
+          read.push([edges[e + 2]!, entries[i + 1]!]);
+          first = Math.max(first, low);
+          last = Math.min(last, high);
+        }
       }
+      this.#spend(edges.length);
     }
-    this.#spend(entries.length);
     const next = read.length === 0 ? deadState : this.#state(this.#close(read));
-    this.table[at] = next;
+    const row = state * this.program.classCount;
+    // What was set apart, the step over a dropped space, stays.
+    for (let i = first; i <= last; i += 1) {
+      if (this.table[row + i] === unknownState) this.table[row + i] = next;
+    }
     return next;
   }
 

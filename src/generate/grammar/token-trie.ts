@@ -38,43 +38,48 @@ export function createTokenTrie(tokenizer: Tokenizer, vocabSize: number = tokeni
   const texts = tokenizer.model.pieces.map(({ type }, id) =>
     type === "normal" || type === "byte" || type === "user_defined" ? tokenizer.pieceBytes(id) : undefined,
   );
-  const tokens = Int32Array.from(
-    texts.flatMap((bytes, id) => (bytes === undefined || bytes.length === 0 ? [] : [id])),
-  ).sort((a, b) => Buffer.compare(texts[a]!, texts[b]!) || a - b);
-  return { vocabSize, texts, tokens, ...nodesOf(tokens, texts) };
+  return { vocabSize, texts, ...treeOf(texts) };
 }
 
 // --- internal ---
 
-type Nodes = Omit<TokenTrie, "vocabSize" | "texts" | "tokens">;
-
-/** Tokens come in the order of their bytes, in which the nodes' order is the same as theirs. */
-function nodesOf(tokens: Int32Array, texts: readonly (Uint8Array | undefined)[]): Nodes {
+/** Sorted by their bytes, texts are in the order of a walk that goes down first. */
+function treeOf(texts: TokenTrie["texts"]): Omit<TokenTrie, "vocabSize" | "texts"> {
+  const idsOf = new Map<string, number[]>();
+  for (const [id, bytes] of texts.entries()) {
+    if (bytes === undefined || bytes.length === 0) continue;
+    // A character a byte, so that texts compare as their bytes do.
+    const key = Buffer.from(bytes).toString("latin1");
+    const same = idsOf.get(key);
+    if (same === undefined) idsOf.set(key, [id]);
+    else same.push(id);
+  }
   const bytes = [0];
   const depths = [0];
   const parents = [-1];
   const ends = [0];
   const firstToken = [0];
-  let path = [0];
+  const tokens: number[] = [];
+  const path = [0];
   let longest = 0;
-  for (const [i, id] of tokens.entries()) {
-    const text = texts[id]!;
-    longest = Math.max(longest, text.length);
+  let before = "";
+  for (const key of [...idsOf.keys()].sort()) {
+    longest = Math.max(longest, key.length);
     let shared = 0;
-    while (shared + 1 < path.length && shared < text.length && bytes[path[shared + 1]!] === text[shared])
-      shared += 1;
-    for (const closed of path.slice(shared + 1)) ends[closed] = bytes.length;
-    path = path.slice(0, shared + 1);
-    for (const byte of text.subarray(shared)) {
-      parents.push(path.at(-1)!);
+    while (shared < before.length && before.charCodeAt(shared) === key.charCodeAt(shared)) shared += 1;
+    while (path.length > shared + 1) ends[path.pop()!] = bytes.length;
+    for (let i = shared; i < key.length; i += 1) {
+      parents.push(path[i]!);
       path.push(bytes.length);
-      bytes.push(byte);
-      depths.push(path.length - 1);
+      bytes.push(key.charCodeAt(i));
+      depths.push(i + 1);
       ends.push(0);
-      firstToken.push(i);
+      firstToken.push(tokens.length);
     }
+    tokens.push(...idsOf.get(key)!);
+    before = key;
   }
-  for (const closed of path) ends[closed] = bytes.length;
+  for (const open of path) ends[open] = bytes.length;
   firstToken.push(tokens.length);
   return {
     bytes: Uint8Array.from(bytes),
@@ -82,6 +87,7 @@ function nodesOf(tokens: Int32Array, texts: readonly (Uint8Array | undefined)[])
     parents: Int32Array.from(parents),
     ends: Int32Array.from(ends),
     firstToken: Int32Array.from(firstToken),
+    tokens: Int32Array.from(tokens),
     longest,
   };
 }
