@@ -155,7 +155,9 @@ async function performed(stage: StageName, state: State, run: Run): Promise<Stat
   switch (stage) {
     case "collect": {
       const collected = await once(stages.collect, { policy, previous, seed });
-      return { ...state, train: [...train, collected.train], test: [...test, collected.test] };
+      // A file without a line is none that can be read.
+      const tests = collected.testPairs === 0 ? [] : [collected.test];
+      return { ...state, train: [...train, collected.train], test: [...test, ...tests] };
     }
     case "reward":
       return { ...state, rewards: pathsOf(await once(stages.reward, { initial: policy, train, test })) };

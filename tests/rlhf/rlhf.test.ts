@@ -175,6 +175,17 @@ test("preferences that people gave stand beside those that are collected, or in 
   expect(calls).toEqual([["V1-reward", { initial: "chat", train: ["people.jsonl"], test: [] }]]);
 });
 
+test("without test pairs there is no test file to read", async () => {
+  const calls: Call[] = [];
+  const stages = stagesOf(calls);
+  const collect: RlhfStages["collect"] = async (work, name) => ({
+    ...(await stages.collect(work, name)),
+    testPairs: 0,
+  });
+  await run({ ...stages, collect }, { versions: [version("V1", "collect", "reward")] });
+  expect(calls.at(-1)![1]).toMatchObject({ train: ["V1-collect/train"], test: [] });
+});
+
 test("a step of other work is not taken for this one", async () => {
   await run(stagesOf([]));
   await expect(run(stagesOf([]), { seed: 8 })).rejects.toThrow(
