@@ -10,6 +10,7 @@ import { benchGemm } from "./gemm.ts";
 import { benchGrammar } from "./grammar.ts";
 import { benchInference } from "./inference.ts";
 import { benchReward } from "./reward.ts";
+import { benchLeaks } from "./leaks.ts";
 import { benchRlhf } from "./rlhf.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
@@ -25,6 +26,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   grammar: benchGrammar,
   training: benchTraining,
   inference: benchInference,
+  leaks: benchLeaks,
   sampling: benchSampling,
   reward: benchReward,
   rlhf: benchRlhf,
