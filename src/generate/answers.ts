@@ -5,12 +5,11 @@
 
 import { encodePrompt } from "../dialog/llama2-chat.ts";
 import { strip, type Dialog } from "../dialog/message.ts";
-import { BatchDecoder } from "../model/batch-decoder.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { generateBatch, type BatchRequest } from "./batch.ts";
 import type { StopReason } from "./generate.ts";
+import { generateInLanes } from "./lanes.ts";
 
 export interface AnswerRequest {
   /** Ends with the user's message. */
@@ -67,8 +66,7 @@ export function answerSampler(
       seeds,
       options: { ...settings, temperature, topK: 0, stopIds: [tokenizer.eosId] },
     }));
-    using decoder = new BatchDecoder(backend, weights, { cells: cellsFor(asked, weights) });
-    for await (const answer of generateBatch(decoder, asked, { maxSequences }, signal)) {
+    for await (const answer of generateInLanes({ backend, weights }, asked, { maxSequences }, signal)) {
       const { request, index, tokens, reason } = answer;
       const text = answerText(tokenizer, asked[request]!.prompt, tokens);
       yield { request, index, text, tokens: tokens.length, reason };
@@ -79,23 +77,7 @@ export function answerSampler(
 // --- internal ---
 
 /** More at once read the weights no less often in effect, and take longer until the first is finished. */
-const maxSequences = 32;
-
-/** Memory for keys and values that is taken only if one answer needs it. */
-const mostCacheBytes = 512 * 2 ** 20;
-
-/** Enough for as many answers as run at once, within the bounds of memory. */
-function cellsFor(requests: readonly BatchRequest[], { config, layers }: LlamaWeights): number {
-  const lengths = requests.map(({ prompt, seeds, options }) => {
-    const answer = Math.min(options.maxTokens, Math.max(0, config.maxSeqLen - prompt.length));
-    return { one: prompt.length + answer, all: prompt.length + seeds.length * answer };
-  });
-  const longest = Math.max(...lengths.map(({ one }) => one));
-  const all = lengths.reduce((sum, length) => sum + length.all, 0);
-  const bytes = layers[0]?.wk.dtype === "f32" ? 4 : 2;
-  const cellBytes = 2 * config.nLayers * config.nKvHeads * config.headDim * bytes;
-  return Math.max(longest, Math.min(all, maxSequences * longest, Math.floor(mostCacheBytes / cellBytes)));
-}
+const maxSequences = 64;
 
 /** What the tokens say after the prompt, without white space at the ends. */
 function answerText(tokenizer: Tokenizer, prompt: Int32Array, answer: Int32Array): string {

@@ -13,7 +13,7 @@
  */
 
 import { ConfigError } from "../errors/errors.ts";
-import type { Backend } from "../tensor/backend.ts";
+import type { Backend, Lane } from "../tensor/backend.ts";
 import { minusInfinity } from "./attention.ts";
 import { PassStore, windowOver, type CachedPass, type PassWindow } from "./cached-pass.ts";
 import { CellPool } from "./cell-pool.ts";
@@ -27,6 +27,8 @@ export interface BatchDecoderOptions {
   readonly contextTokens?: number;
   /** Tokens that go through the model at once. */
   readonly chunkTokens?: number;
+  /** The part of the backend's threads that it computes on; all when left out. */
+  readonly lane?: Lane;
   /** Of keys and values; f32 when left out and the weights are f32, else f16. */
   readonly cacheType?: CacheType;
 }
@@ -66,7 +68,7 @@ export class BatchDecoder implements Disposable {
       tokens: cells,
       dtype: options.cacheType ?? cacheTypeFor(weights),
     });
-    this.#passes = new PassStore(backend, weights, this.#cache);
+    this.#passes = new PassStore({ backend, weights, cache: this.#cache, lane: options.lane });
     this.#pool = new CellPool(this.#cache.cells);
   }
 

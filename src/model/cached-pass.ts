@@ -3,7 +3,7 @@
  * once for a shape and run with other tokens, positions, cells and masks each time.
  */
 
-import type { Backend } from "../tensor/backend.ts";
+import type { Backend, Lane } from "../tensor/backend.ts";
 import { cachedAttention, type AttentionWindow } from "../tensor/flash-attention.ts";
 import { Graph } from "../tensor/graph.ts";
 import { createTargets, crossEntropy, type Targets } from "../tensor/loss.ts";
@@ -54,18 +54,23 @@ export function windowOver(tokens: number, first: number, last: number): PassWin
   return { tokens, start, length: Math.ceil((last + 1 - start) / cacheStep) * cacheStep };
 }
 
+/** What passes are built over. */
+export interface PassSource {
+  readonly backend: Backend;
+  readonly weights: LlamaWeights;
+  readonly cache: KvCache;
+  /** The part of the backend's threads that they run on. */
+  readonly lane?: Lane | undefined;
+}
+
 /** The graphs of a decoder: those of the shapes used last are kept, as many as their memory allows. */
 export class PassStore implements Disposable {
-  readonly #backend: Backend;
-  readonly #weights: LlamaWeights;
-  readonly #cache: KvCache;
+  readonly #source: PassSource;
   /** The one used last is the last. */
   readonly #passes = new Map<string, CachedPass>();
 
-  constructor(backend: Backend, weights: LlamaWeights, cache: KvCache) {
-    this.#backend = backend;
-    this.#weights = weights;
-    this.#cache = cache;
+  constructor(source: PassSource) {
+    this.#source = source;
   }
 
   /** Memory of the graphs' intermediate values. */
@@ -96,7 +101,7 @@ export class PassStore implements Disposable {
       graph[Symbol.dispose]();
       this.#passes.delete(key);
     }
-    return buildPass(this.#backend, this.#weights, this.#cache, shape);
+    return buildPass(this.#source, shape);
   }
 }
 
@@ -111,12 +116,12 @@ function keyOf({ windows, wants }: PassShape): string {
   return `${parts.join(" ")} ${wants}`;
 }
 
-function buildPass(backend: Backend, weights: LlamaWeights, cache: KvCache, shape: PassShape): CachedPass {
+function buildPass({ backend, weights, cache, lane }: PassSource, shape: PassShape): CachedPass {
   const { config } = weights;
   const { windows, wants, contextTokens = config.maxSeqLen } = shape;
   const count = windows.reduce((sum, { tokens }) => sum + tokens, 0);
   const capacity = 64 + 4 * windows.length + (48 + 16 * windows.length) * config.nLayers;
-  const graph = new Graph("decoder", backend, { capacity });
+  const graph = new Graph("decoder", backend, { capacity, ...(lane === undefined ? {} : { lane }) });
   graph.isRecording = false;
   try {
     const tokens = graph.input([count], { dtype: "i32", limit: config.vocabSize });

@@ -42,7 +42,7 @@ export class Decoder implements Disposable {
       tokens: contextTokens,
       dtype: options.cacheType ?? cacheTypeFor(weights),
     });
-    this.#passes = new PassStore(backend, weights, this.#cache);
+    this.#passes = new PassStore({ backend, weights, cache: this.#cache });
   }
 
   /** How many tokens it has read. */

@@ -5,9 +5,8 @@ import { encodePrompt } from "../dialog/llama2-chat.ts";
 import { strip } from "../dialog/message.ts";
 import type { Prompt } from "../dialog/prompts.ts";
 import { ConfigError } from "../errors/errors.ts";
-import { generateBatch } from "../generate/batch.ts";
+import { generateInLanes } from "../generate/lanes.ts";
 import type { SamplingOptions } from "../generate/sampling/options.ts";
-import { BatchDecoder } from "../model/batch-decoder.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -61,8 +60,7 @@ export async function rollOut(
     seeds: [seeds[i]!],
     options: settings,
   }));
-  using decoder = new BatchDecoder(backend, weights, { cells: cacheTokens(prompts, options) });
-  for await (const answer of generateBatch(decoder, requests, { maxSequences }, signal)) {
+  for await (const answer of generateInLanes({ backend, weights }, requests, { maxSequences }, signal)) {
     const { prompt, tokens: promptTokens } = prompts[answer.request]!;
     const isFinished = answer.reason === "stop";
     rollouts[answer.request] = {
