@@ -247,9 +247,7 @@ class SchemaConverter {
     }
     let target: Place = { schema: this.#document, path: "#" };
     for (const part of pointer.split("/").slice(1)) {
-      const key = decodeURIComponent(part.replaceAll(/%(?![0-9a-fA-F]{2})/g, "%25"))
-        .replaceAll("~1", "/")
-        .replaceAll("~0", "~");
+      const key = percentDecoded(part).replaceAll("~1", "/").replaceAll("~0", "~");
       target = child(target, key);
       if (target.schema === undefined) {
         const names = isObject(this.#document)
@@ -278,6 +276,15 @@ function checkKeywords(schema: SchemaObject, place: Place): void {
         ? "Leave it out, and check the answer for it; or say the same with other keywords."
         : `Did you mean ${nearest}?`,
     );
+  }
+}
+
+/** What does not spell UTF-8 stays as it is: a name may have a percent sign. */
+function percentDecoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
   }
 }
 

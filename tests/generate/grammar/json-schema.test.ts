@@ -324,6 +324,7 @@ describe("what is refused, with its place and a mend", () => {
       { anyOf: {} },
       { $ref: "https://example.com/schema" },
       { $ref: "#/$defs/nme", $defs: { name: {} } },
+      { $ref: "#/$defs/%E9", $defs: {} },
       { type: "object", properties: { a: {}, b: {} }, maxProperties: 1 },
       { type: "object", properties: { a: {}, b: {} }, minProperties: 1 },
       { allOf: [{ type: "string", pattern: "a" }, { pattern: "b" }] },
@@ -367,6 +368,8 @@ describe("what is refused, with its place and a mend", () => {
         Refer to a part of the same schema, such as "#/$defs/name".
       ConfigError: JSON schema, #/$ref: "#/$defs/nme", which is not there
         Did you mean #/$defs/name?
+      ConfigError: JSON schema, #/$ref: "#/$defs/%E9", which is not there
+        Add it to $defs.
       ConfigError: JSON schema, #/maxProperties: 1, and there can be more
         List only properties that may be there.
       ConfigError: JSON schema, #/minProperties: 1, and 0 are required
