@@ -65,7 +65,7 @@ export class ChatSession {
    */
   async *ask(
     question: string,
-    options: Omit<GenerateOptions, "stopIds">,
+    options: Omit<GenerateOptions, "stopIds" | "contextShift">,
     signal?: AbortSignal,
   ): AsyncGenerator<ChatEvent> {
     const asked: Message[] = [...this.#turns, { role: "user", content: question }];

@@ -3,6 +3,7 @@
 import type { Decoder } from "../model/decoder.ts";
 import { createStreamDecoder } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkContextShift, shiftContext, type ContextShift } from "./context-shift.ts";
 import { checkTopLogprobs, logprobsOf, type TokenLogprobs } from "./logprobs.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
 import { drawFrom, readWith, type ReadTokens, type TokenProposer } from "./speculation.ts";
@@ -21,6 +22,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly logprobs?: LogprobsListener;
   /** Guesses what comes next: several tokens are then read at once. The text is the same, and faster where it is right. */
   readonly proposer?: TokenProposer;
+  /** The text goes on when the context is full, which else ends it. The history is then all that the decoder has read. */
+  readonly contextShift?: ContextShift;
 }
 
 export interface LogprobsListener {
@@ -33,7 +36,7 @@ export interface LogprobsListener {
 export type StopReason = "stop" | "length" | "context";
 
 /**
- * Reads the prompt and yields tokens until a stop token, the limit, or the end of the context.
+ * Reads the prompt and yields tokens until a stop token, the limit, or the end of a context that does not shift.
  *
  * @param prompt tokens that the decoder has not read yet, at least one.
  * @yields each token's id.
@@ -45,12 +48,13 @@ export async function* generateTokens(
   options: GenerateOptions,
   signal?: AbortSignal,
 ): AsyncGenerator<number, StopReason> {
-  const { logprobs, maxTokens, proposer, history = [] } = options;
+  const { logprobs, maxTokens, proposer, contextShift, history = [] } = options;
   const sampler = createSampler(options, decoder.weights.config.vocabSize, options.next);
   if (logprobs !== undefined) checkTopLogprobs(logprobs.top);
+  checkContextShift(contextShift, decoder, history);
   sampler.read(history);
   sampler.read(prompt);
-  const text = proposer === undefined ? [] : [...Array.from(history), ...Array.from(prompt)];
+  let text = [...Array.from(history), ...Array.from(prompt)];
   let read: ReadTokens = { proposed: [], rows: [await decoder.read(prompt, signal)] };
   for (let count = 0; ;) {
     const { tokens, kept, isStopped } = drawFrom(read, sampler, { ...options, maxTokens: maxTokens - count });
@@ -63,9 +67,12 @@ export async function* generateTokens(
     count += tokens.length;
     if (isStopped) return "stop";
     if (count === maxTokens) return "length";
-    const room = decoder.contextTokens - decoder.length;
-    if (room < 1) return "context";
     text.push(...tokens);
+    if (decoder.length === decoder.contextTokens) {
+      if (contextShift === undefined) return "context";
+      text = await shiftContext(decoder, text, contextShift, signal);
+    }
+    const room = decoder.contextTokens - decoder.length;
     const most = Math.min(room, maxTokens - count) - 1;
     const proposed = most < 1 ? undefined : await proposer?.propose(text, most, signal);
     read = await readWith(decoder, tokens.at(-1)!, proposed?.slice(0, most) ?? [], signal);

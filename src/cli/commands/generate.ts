@@ -3,6 +3,7 @@
 import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
 import { ConfigError } from "../../errors/errors.ts";
+import type { ContextShift } from "../../generate/context-shift.ts";
 import { generateText } from "../../generate/generate.ts";
 import { loadModel } from "../../generate/loaded-model.ts";
 import { checkTopLogprobs, type TokenLogprobs } from "../../generate/logprobs.ts";
@@ -23,7 +24,7 @@ import { formatNumberOf } from "../terminal.ts";
 export const generate = defineCommand({
   details:
     "Prints the prompt and what follows it, and nothing else, on standard output; speed goes to standard error. " +
-    "The text ends where the model ends it, after N tokens, or where the context is full.",
+    "The text ends where the model ends it, after N tokens, or where a context that does not shift is full.",
   args: {
     ...modelArguments,
     prompt: {
@@ -47,6 +48,17 @@ export const generate = defineCommand({
       multiple: true,
       valueHint: "TEXT",
       description: "End the text before this; may be given again",
+    },
+    "context-shift": {
+      type: "boolean",
+      description: "When the context is full, forget the older half and go on",
+    },
+    keep: {
+      type: "string",
+      as: "integer",
+      min: -1,
+      valueHint: "N",
+      description: "With --context-shift: never forget the prompt's first N tokens; -1 is all",
     },
     ...grammarArguments,
     ...samplingArguments,
@@ -81,6 +93,7 @@ export const generate = defineCommand({
     checkSampling(sampling);
     checkStopStrings(args.stop);
     if (args.logprobs !== undefined) checkTopLogprobs(args.logprobs);
+    const kept = keptTokensOf(args);
     const grammar = grammarOf(args);
     using model = openModel(args);
     const { tokenizer } = model;
@@ -95,6 +108,7 @@ export const generate = defineCommand({
       next: () => random.next(),
       stopStrings: args.stop,
       ...guesses.options,
+      ...contextShiftOf(kept, ids.length),
       ...(args.logprobs === undefined ? {} : { topLogprobs: args.logprobs }),
     };
     const written: number[] = [];
@@ -139,6 +153,28 @@ export const generate = defineCommand({
 });
 
 // --- internal ---
+
+interface ShiftArguments {
+  readonly "context-shift": boolean;
+  readonly keep: number | undefined;
+}
+
+/** How many tokens of the prompt are never forgotten, at most; undefined when the context does not shift. */
+function keptTokensOf({ "context-shift": isShifting, keep }: ShiftArguments): number | undefined {
+  // The beginning-of-text token always stays: the model was never trained without it.
+  if (isShifting) return keep === -1 ? Number.POSITIVE_INFINITY : 1 + (keep ?? 0);
+  if (keep === undefined) return undefined;
+  throw new ConfigError(`--keep ${keep} is for a context that shifts`, {
+    mend: "Give --context-shift too.",
+  });
+}
+
+function contextShiftOf(
+  kept: number | undefined,
+  promptTokens: number,
+): { readonly contextShift?: ContextShift } {
+  return kept === undefined ? {} : { contextShift: { keep: Math.min(promptTokens, kept) } };
+}
 
 /** More are seldom all right, and each costs the draft a pass. */
 const draftTokens = 5;
