@@ -92,6 +92,8 @@ export function comparePredictions(p: Float32Array, q: Float32Array, target: num
   let kl = 0;
   for (let i = 0; i < p.length; i += 1) {
     const logP = p[i]! - a.logSum;
+    // 0 log 0 = 0: ids without a piece.
+    if (logP === Number.NEGATIVE_INFINITY) continue;
     kl += Math.exp(logP) * (logP - (q[i]! - b.logSum));
   }
   return {

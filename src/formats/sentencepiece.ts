@@ -18,6 +18,19 @@ export interface Piece {
   /** Higher merges first. */
   readonly score: number;
   readonly type: PieceType;
+  /** Of a token that was added after training: it is found in the text, whatever its type. Not in SentencePiece's file. */
+  readonly added?: AddedMatch;
+}
+
+/** Where an added token is found (huggingface/tokenizers `AddedToken`). */
+export interface AddedMatch {
+  /** In the text as it is encoded, with its own text made so too (U+2581 in front), or in the text as it was given. */
+  readonly isNormalised: boolean;
+  /** Not within a word. */
+  readonly isWord: boolean;
+  /** White space before it, or behind it, goes with it. */
+  readonly stripsLeft: boolean;
+  readonly stripsRight: boolean;
 }
 
 /** How the pieces were learnt. The names and the defaults are the proto's. */

@@ -8,9 +8,11 @@
  * LlamaConverter) and the Rust library's serialisation.
  */
 import { ConfigError, FormatError } from "../errors/errors.ts";
+import { addedToken, unusedPiece, withAddedTokens, type AddedToken } from "./added-tokens.ts";
 import {
   defaultNormalizer,
   defaultTrainer,
+  type AddedMatch,
   type Piece,
   type PieceType,
   type SentencePieceModel,
@@ -45,8 +47,8 @@ export function writeTokenizerJson(model: SentencePieceModel): string {
  */
 export function tokenizerConfigJson(tokenizer: SpecialTokens, chatTemplate: string): object {
   const { pieces } = tokenizer.model;
-  const special = [tokenizer.unkId, tokenizer.bosId, tokenizer.eosId, tokenizer.padId].filter(
-    (id) => id >= 0,
+  const added = pieces.flatMap(({ type, added: match }, id) =>
+    type === "control" || type === "unknown" || match !== undefined ? [{ id, type, match }] : [],
   );
   const textOf = (id: number): string | null => pieces[id]?.piece ?? null;
   return {
@@ -58,7 +60,13 @@ export function tokenizerConfigJson(tokenizer: SpecialTokens, chatTemplate: stri
     eos_token: textOf(tokenizer.eosId),
     pad_token: textOf(tokenizer.padId),
     added_tokens_decoder: Object.fromEntries(
-      special.map((id) => [id, { content: pieces[id]!.piece, ...addedTokenFlags }]),
+      added.map(({ id, type, match }) => {
+        const isSpecial = type === "control" || type === "unknown";
+        return [
+          id,
+          { content: pieces[id]!.piece, ...addedTokenFlags, ...flagsOf(match), special: isSpecial },
+        ];
+      }),
     ),
     clean_up_tokenization_spaces: false,
     legacy: true,
@@ -70,8 +78,7 @@ export function tokenizerConfigJson(tokenizer: SpecialTokens, chatTemplate: stri
 /**
  * @param name what to call the file in errors.
  * @param text the content of tokenizer.json.
- * @returns the same tokenizer as a SentencePiece model. Added tokens become control pieces when they are
- *          special and user-defined ones when they are not.
+ * @returns the same tokenizer as a SentencePiece model, added tokens included (`withAddedTokens`).
  * @throws {FormatError} when it is not JSON, or not a BPE tokenizer of Llama's kind.
  */
 export function readTokenizerJson(name: string, text: string): SentencePieceModel {
@@ -80,31 +87,30 @@ export function readTokenizerJson(name: string, text: string): SentencePieceMode
   const scores = scoresOf(name, vocab, merges);
   const pieces: Piece[] = [];
   for (const [piece, id] of vocab) pieces[id] = { piece, score: scores.get(piece)!, type: typeOf(piece) };
-  for (const { id, content, special } of listOf(name, file, "added_tokens")) {
-    if (typeof content !== "string" || !Number.isInteger(id))
-      throw invalid(name, "an added token without text or id");
-    const score = pieces[id as number]?.score ?? 0;
-    const type = special === true ? "control" : "user_defined";
-    pieces[id as number] = { piece: content, score, type: content === "<unk>" ? "unknown" : type };
+  const added = addedTokens(name, file);
+  const last = added.reduce((most, { id }) => Math.max(most, id), pieces.length - 1);
+  if (last >= 2 * vocab.size + 1024) {
+    throw invalid(name, `ids from 0 to ${last} of which not all are used`);
   }
-  if (pieces.length > 2 * vocab.size + 1024 || Object.keys(pieces).length !== pieces.length) {
-    throw invalid(name, `ids from 0 to ${pieces.length - 1} of which not all are used`);
-  }
+  for (const { id, content } of added)
+    if (content === "<unk>") pieces[id] = { piece: content, score: pieces[id]?.score ?? 0, type: "unknown" };
+  for (let id = 0; id < pieces.length; id += 1) pieces[id] ??= unusedPiece(id);
   const addDummyPrefix = normalizerHas(file["normalizer"], "Prepend");
   const idOf = (piece: string): number => pieces.findIndex((candidate) => candidate.piece === piece);
-  return {
+  const model: SentencePieceModel = {
     pieces,
     trainer: {
       ...defaultTrainer,
       modelType: "bpe",
       vocabSize: pieces.length,
-      byteFallback: pieces.some(({ type }) => type === "byte"),
+      byteFallback: pieces.some((piece) => piece.type === "byte"),
       unkId: idOf("<unk>"),
       bosId: idOf("<s>"),
       eosId: idOf("</s>"),
     },
     normalizer: { ...defaultNormalizer, name: "identity", addDummyPrefix, removeExtraWhitespaces: false },
   };
+  return withAddedTokens(model, added, name);
 }
 
 // --- internal ---
@@ -114,7 +120,7 @@ function tokenizerJson(model: SentencePieceModel): object {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: addedTokens(model),
+    added_tokens: addedTokensJson(model),
     normalizer: { type: "Sequence", normalizers: normalizers(model) },
     pre_tokenizer: null,
     post_processor: postProcessor(model),
@@ -135,13 +141,15 @@ function tokenizerJson(model: SentencePieceModel): object {
       end_of_word_suffix: null,
       fuse_unk: true,
       byte_fallback: model.trainer.byteFallback,
-      vocab: Object.fromEntries(model.pieces.map(({ piece }, id) => [piece, id])),
+      vocab: Object.fromEntries(
+        model.pieces.flatMap(({ piece, type }, id) => (type === "unused" ? [] : [[piece, id]])),
+      ),
       merges: mergesOf(model).map(([left, right]) => `${left} ${right}`),
     },
   };
 }
 
-const addedTokenFlags = {
+const addedTokenFlags: Record<"single_word" | "lstrip" | "rstrip" | "normalized" | "special", boolean> = {
   single_word: false,
   lstrip: false,
   rstrip: false,
@@ -149,10 +157,25 @@ const addedTokenFlags = {
   special: true,
 };
 
-function addedTokens(model: SentencePieceModel): object[] {
-  return model.pieces.flatMap(({ piece, type }, id) => {
-    if (type !== "control" && type !== "unknown" && type !== "user_defined") return [];
-    return [{ id, content: piece, ...addedTokenFlags, special: type !== "user_defined" }];
+function addedTokensJson(model: SentencePieceModel): object[] {
+  return model.pieces.flatMap(({ piece, type, added }, id) => {
+    if (added === undefined && type !== "control" && type !== "unknown" && type !== "user_defined") return [];
+    const isSpecial = type === "control" || type === "unknown";
+    return [{ id, content: piece, ...addedTokenFlags, ...flagsOf(added), special: isSpecial }];
+  });
+}
+
+function flagsOf(added: AddedMatch | undefined): Partial<typeof addedTokenFlags> {
+  if (added === undefined) return {};
+  const { isNormalised, isWord, stripsLeft, stripsRight } = added;
+  return { normalized: isNormalised, single_word: isWord, lstrip: stripsLeft, rstrip: stripsRight };
+}
+
+function addedTokens(name: string, file: Record<string, unknown>): AddedToken[] {
+  return listOf(name, file, "added_tokens").map((record) => {
+    const token = addedToken(record["id"], record);
+    if (token === undefined) throw invalid(name, "an added token without text or id");
+    return token;
   });
 }
 

@@ -10,7 +10,7 @@ import type { CacheType } from "../model/kv-cache.ts";
 import { openWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
 import { openBackend, type Backend, type BackendOptions } from "../tensor/backend.ts";
 import { tokenizerOfModel } from "../tokenizer/open.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { unusedIds, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { embedText, type Pooling } from "./embeddings.ts";
 import { generateText, type TextEvent, type TextOptions } from "./generate.ts";
 import { metaSampling } from "./sampling.ts";
@@ -81,7 +81,7 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
     const backend = openBackend(options);
     owned.push(backend);
     const { contextTokens, cacheType, repack = true } = options;
-    const weights = openWeights(backend, files, { repack });
+    const weights = openWeights(backend, files, { repack, unusedIds: unusedIds(tokenizer) });
     owned.push(weights);
     const decoder = new Decoder(backend, weights, {
       ...(contextTokens === undefined ? {} : { contextTokens }),

@@ -18,7 +18,7 @@ import { minusInfinity } from "./attention.ts";
 import { PassStore, windowOver, type CachedPass, type PassWindow } from "./cached-pass.ts";
 import { CellPool } from "./cell-pool.ts";
 import { cacheTypeFor, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
-import type { LlamaWeights } from "./weights.ts";
+import { banUnused, type LlamaWeights } from "./weights.ts";
 
 export interface BatchDecoderOptions {
   /** Tokens that all sequences together can hold; rounded up to whole steps of the cache. */
@@ -166,7 +166,7 @@ export class BatchDecoder implements Disposable {
     await pass.graph.compute(signal);
     if (wanted.length === 0) return;
     const { vocabSize } = this.weights.config;
-    const result = pass.result!.readF32();
+    const result = banUnused(pass.result!.readF32(), this.weights);
     for (const i of wanted) {
       const row = computed.indexOf(i);
       const { step, at } = rows[i]!.target!;

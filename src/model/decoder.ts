@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { minusInfinity } from "./attention.ts";
 import { PassStore, windowOver, type CachedPass, type PassShape } from "./cached-pass.ts";
 import { cacheTypeFor, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
-import type { LlamaWeights } from "./weights.ts";
+import { banUnused, type LlamaWeights } from "./weights.ts";
 
 export interface DecoderOptions {
   /** Longest context, in tokens; the model's own limit when left out. */
@@ -79,7 +79,7 @@ export class Decoder implements Disposable {
       );
       const isLast = from + chunk.length === tokens.length;
       const pass = await this.#run(chunk, isLast ? 1 : 0, undefined, signal);
-      if (isLast) logits = pass.result!.readF32();
+      if (isLast) logits = banUnused(pass.result!.readF32(), this.weights);
     }
     return logits!;
   }
@@ -102,7 +102,7 @@ export class Decoder implements Disposable {
       const pass = await this.#run(chunk, chunk.length, undefined, signal);
       logits.set(pass.result!.readF32(), from * vocabSize);
     }
-    return logits;
+    return banUnused(logits, this.weights);
   }
 
   /**

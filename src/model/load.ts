@@ -77,13 +77,15 @@ export function readModelFiles(named: string, head: HeadKind = "next-token"): Mo
 export interface OpenOptions {
   /** Whether quantised matrices are laid out for faster products, where the device can: in memory, not in the file. */
   readonly repack?: boolean;
+  /** Ids that are not in the tokenizer, so that they are never drawn. */
+  readonly unusedIds?: readonly number[];
 }
 
 /** Weights for generation, in place where possible; the caller disposes them. */
 export function openWeights(
   backend: Backend,
   files: ModelFiles,
-  { repack = true }: OpenOptions = {},
+  { repack = true, unusedIds = [] }: OpenOptions = {},
 ): OwnedWeights {
   const specs: Record<string, FileTensor> = {};
   for (const [name, info] of files.tensors) {
@@ -91,7 +93,7 @@ export function openWeights(
     const isPackable = repack && isQuantised(info.type) && name !== "tok_embeddings.weight";
     specs[name] = { ...fileTensor(files, name, info), isPackable };
   }
-  return ownedWeights(files.config, openFileStorage("weights", backend, specs));
+  return ownedWeights(files.config, openFileStorage("weights", backend, specs), unusedIds);
 }
 
 /**

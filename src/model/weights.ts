@@ -38,6 +38,8 @@ export interface LlamaWeights {
   readonly norm: Tensor;
   /** `[vocab, dim]`, the embedding itself when the two are tied; of a model that scores, `[1, dim]`. */
   readonly head: Tensor;
+  /** Ids that are not in the tokenizer: decoders give them the logit -Infinity. */
+  readonly unusedIds: readonly number[];
   /** All of them under Meta's names. */
   readonly byName: Readonly<Record<string, Tensor>>;
 }
@@ -79,8 +81,19 @@ export function weightShapes(config: LlamaConfig, head: HeadKind = "next-token")
   return shapes;
 }
 
+/** Makes the logits of ids that are not in the tokenizer -Infinity, in place. `[n, vocab]` */
+export function banUnused(logits: Float32Array, { unusedIds, config }: LlamaWeights): Float32Array {
+  if (unusedIds.length === 0) return logits;
+  for (let row = 0; row < logits.length; row += config.vocabSize)
+    for (const id of unusedIds) logits[row + id] = Number.NEGATIVE_INFINITY;
+  return logits;
+}
+
 /** Named tensors as the model reads them. */
-function weightsOf(config: LlamaConfig, byName: Readonly<Record<string, Tensor>>): LlamaWeights {
+function weightsOf(
+  config: LlamaConfig,
+  byName: Readonly<Record<string, Tensor>>,
+): Omit<LlamaWeights, "unusedIds"> {
   const named = (name: string): Tensor => byName[name]!;
   return {
     config,
@@ -115,9 +128,14 @@ export function createWeights(
 }
 
 /** Weights in a storage that they own from here on. */
-export function ownedWeights(config: LlamaConfig, storage: Storage): OwnedWeights {
+export function ownedWeights(
+  config: LlamaConfig,
+  storage: Storage,
+  unusedIds: readonly number[] = [],
+): OwnedWeights {
   return {
     ...weightsOf(config, storage.tensors),
+    unusedIds,
     bytes: storage.bytes,
     [Symbol.dispose]: () => storage[Symbol.dispose](),
   };

@@ -4,7 +4,7 @@
  * nowhere, and the space that encoding put in front is dropped from the first piece that has text.
  */
 import { ConfigError } from "../errors/errors.ts";
-import type { SentencePieceModel } from "../formats/sentencepiece.ts";
+import type { Piece, SentencePieceModel } from "../formats/sentencepiece.ts";
 import { spaceSymbol } from "./characters.ts";
 import { byteOfPiece } from "./vocabulary.ts";
 
@@ -15,7 +15,8 @@ export interface Decoder {
   end(): string;
 }
 
-export function createDecoder(model: SentencePieceModel): Decoder {
+/** @param rows ids of the model, of which those behind the last piece have no text. */
+export function createDecoder(model: SentencePieceModel, rows: number): Decoder {
   const { addDummyPrefix, removeExtraWhitespaces } = model.normalizer;
   const hasPrefix = addDummyPrefix || removeExtraWhitespaces;
   const held: number[] = [];
@@ -40,7 +41,7 @@ export function createDecoder(model: SentencePieceModel): Decoder {
   };
   return {
     push(id) {
-      const { piece, type } = pieceAt(model, id);
+      const { piece, type } = pieceAt(model, id, rows);
       switch (type) {
         case "byte": {
           held.push(byteOfPiece(piece));
@@ -49,12 +50,12 @@ export function createDecoder(model: SentencePieceModel): Decoder {
           return text;
         }
         case "control":
+        case "unused":
           return pushSilent("");
         case "unknown":
           return pushSilent(model.trainer.unkSurface);
         case "normal":
         case "user_defined":
-        case "unused":
           return pushText(piece);
       }
     },
@@ -63,11 +64,11 @@ export function createDecoder(model: SentencePieceModel): Decoder {
 }
 
 /** @throws {ConfigError} when the model has no such id. */
-export function pieceAt(model: SentencePieceModel, id: number): SentencePieceModel["pieces"][number] {
-  const piece = model.pieces[id];
+export function pieceAt(model: SentencePieceModel, id: number, rows: number): Piece {
+  const piece = model.pieces[id] ?? (Number.isInteger(id) && id >= 0 && id < rows ? noPiece : undefined);
   if (piece === undefined) {
     throw new ConfigError(
-      `token id ${id} is not one of this tokenizer's, which are 0 to ${model.pieces.length - 1}`,
+      `token id ${id} is not one of this tokenizer's, which are 0 to ${Math.max(model.pieces.length, rows) - 1}`,
       {
         mend: "Use the tokenizer that belongs to the model.",
       },
@@ -77,6 +78,8 @@ export function pieceAt(model: SentencePieceModel, id: number): SentencePieceMod
 }
 
 // --- internal ---
+
+const noPiece: Piece = { piece: "", score: 0, type: "unused" };
 
 /**
  * Takes the whole characters off the front of `held` (RFC 3629, so no overlong forms and no surrogates) and

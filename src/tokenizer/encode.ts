@@ -9,7 +9,7 @@
 import type { NormalizerSpec } from "../formats/sentencepiece.ts";
 import { characterAt, isSpace, ownCopy, spaceSymbol } from "./characters.ts";
 import { createMerger, type Merger } from "./merge.ts";
-import type { Vocabulary } from "./vocabulary.ts";
+import type { TextMatches, Vocabulary } from "./vocabulary.ts";
 
 export function createEncoder(
   vocabulary: Vocabulary,
@@ -17,17 +17,17 @@ export function createEncoder(
 ): (text: string) => Int32Array {
   const words = new WordEncoder(vocabulary);
   const cache = new WordCache();
+  const { given, normalised } = vocabulary;
   return (text) => {
-    const normalised = normalise(text, normalizer);
-    const out = new IdList(normalised.length >> 1);
-    let from = 0;
-    for (const { start, end, id } of userDefinedPieces(vocabulary, normalised)) {
-      encodeStretch(words, cache, normalised.slice(from, start), out);
-      out.push(id);
-      out.endsInUnknown = false;
-      from = end;
-    }
-    encodeStretch(words, cache, from === 0 ? normalised : normalised.slice(from), out);
+    const out = new IdList(text.length >> 1);
+    // As in Hugging Face's library and in llama.cpp, what follows an added token begins as a text does.
+    cutAtMatches({ text, searched: text }, given, out, (part) => {
+      const spaced = normalise(part, normalizer);
+      // Such pieces are written with U+2581, which is one unit, as a space is.
+      const searched = normalised === undefined ? spaced : spaced.replaceAll(" ", spaceSymbol);
+      const encode = (stretch: string): void => encodeStretch(words, cache, stretch, out);
+      cutAtMatches({ text: spaced, searched }, normalised, out, encode);
+    });
     return out.take();
   };
 }
@@ -56,18 +56,45 @@ function firstNonSpace(text: string): number {
   return i;
 }
 
-/** User-defined pieces are cut out first and never merge with their neighbours. */
-function userDefinedPieces(
-  { userDefined, userDefinedIds }: Vocabulary,
-  text: string,
-): { start: number; end: number; id: number }[] {
-  if (userDefined === undefined) return [];
-  // Such pieces are written with U+2581, which is one unit, as a space is.
-  return Array.from(text.replaceAll(" ", spaceSymbol).matchAll(userDefined), (match) => {
-    const [piece] = match;
-    return { start: match.index, end: match.index + piece.length, id: userDefinedIds.get(piece)! };
-  });
+/**
+ * Pushes the ids of what is found, which never merges with its neighbours, and hands on what lies between.
+ *
+ * @param searched the text as the matches are spelled, unit by unit.
+ */
+function cutAtMatches(
+  { text, searched }: { readonly text: string; readonly searched: string },
+  matches: TextMatches | undefined,
+  out: IdList,
+  encode: (part: string) => void,
+): void {
+  let from = 0;
+  for (const { start, end, id } of matches === undefined ? [] : found(searched, matches)) {
+    if (start > from) encode(text.slice(from, start));
+    out.push(id);
+    out.endsInUnknown = false;
+    from = end;
+  }
+  if (from < text.length) encode(from === 0 ? text : text.slice(from));
 }
+
+/** The longest at each place, with the white space that goes with it. */
+function found(text: string, { pattern, byText }: TextMatches): { start: number; end: number; id: number }[] {
+  const all: { start: number; end: number; id: number }[] = [];
+  let from = 0;
+  for (const { 0: piece, index } of text.matchAll(pattern)) {
+    const { id, added } = byText.get(piece)!;
+    let [start, end] = [index, index + piece.length];
+    const isInWord = wordCharacter.test(text.charAt(start - 1)) || wordCharacter.test(text.charAt(end));
+    if (added?.isWord === true && isInWord) continue;
+    if (added?.stripsLeft === true) start -= /\s*$/u.exec(text.slice(from, start))![0].length;
+    if (added?.stripsRight === true) end += /^\s*/u.exec(text.slice(end))![0].length;
+    all.push({ start, end, id });
+    from = end;
+  }
+  return all;
+}
+
+const wordCharacter = /[\p{L}\p{M}\p{N}\p{Pc}]/u;
 
 function encodeStretch(words: WordEncoder, cache: WordCache, text: string, out: IdList): void {
   const { isWordBound, bytes } = words.vocabulary;

@@ -9,6 +9,7 @@ import { ConfigError } from "../errors/errors.ts";
 import {
   defaultNormalizer,
   defaultTrainer,
+  type AddedMatch,
   type Piece,
   type PieceType,
   type SentencePieceModel,
@@ -69,9 +70,14 @@ export function ggufTokenizerMetadata(tokenizer: Tokenizer): GgufTokenizer {
   const { pieces, normalizer } = tokenizer.model;
   return {
     model: "llama",
-    tokens: pieces.map(({ piece }) => piece),
+    // llama.cpp looks for user-defined tokens in the text as it was given.
+    tokens: pieces.map(({ piece, type }) =>
+      type === "user_defined" ? piece.replaceAll(spaceSymbol, " ") : piece,
+    ),
     scores: Float32Array.from(pieces, ({ score }) => score),
-    tokenTypes: Int32Array.from(pieces, ({ type }) => tokenTypes.indexOf(type)),
+    tokenTypes: Int32Array.from(pieces, ({ type, added }) =>
+      tokenTypes.indexOf(added === undefined ? type : "user_defined"),
+    ),
     unkId: tokenizer.unkId,
     bosId: tokenizer.bosId,
     eosId: tokenizer.eosId,
@@ -104,15 +110,22 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>): Token
       throw new ConfigError(`token ${id} of the GGUF file has type ${types[id]}, expected 1 to 6`);
     if (Number.isNaN(scores[id]))
       throw new ConfigError(`token ${id} of the GGUF file has a score that is not a number`);
-    return { piece, score: scores[id]!, type };
+    const score = scores[id]!;
+    return type === "user_defined" ? { piece, score, type, added: asGiven } : { piece, score, type };
   });
+  // What stands behind the last piece fills the list up to the model's rows.
+  const count = pieces.findLastIndex(({ type }) => type !== "unused") + 1;
   const ids = {
     unkId: idAt(metadata, "unknown_token_id", 0),
     bosId: idAt(metadata, "bos_token_id", 1),
     eosId: idAt(metadata, "eos_token_id", 2),
     padId: idAt(metadata, "padding_token_id", -1),
   };
-  const model = withSettings(pieces, ids, metadata.get("tokenizer.ggml.add_space_prefix") !== false);
+  const model = withSettings(
+    pieces.slice(0, count),
+    ids,
+    metadata.get("tokenizer.ggml.add_space_prefix") !== false,
+  );
   const removeExtraWhitespaces = metadata.get("tokenizer.ggml.remove_extra_whitespaces") === true;
   const charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap");
   const hasCharsmap = isList(charsmap) && charsmap.length > 0;
@@ -123,6 +136,9 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>): Token
 }
 
 // --- internal ---
+
+/** llama.cpp looks for user-defined tokens in the text before anything else. */
+const asGiven: AddedMatch = { isNormalised: false, isWord: false, stripsLeft: false, stripsRight: false };
 
 const tokenTypes: readonly (PieceType | undefined)[] = [
   undefined,

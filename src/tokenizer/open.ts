@@ -6,6 +6,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, FormatError } from "../errors/errors.ts";
+import { readAddedTokens, withAddedTokens } from "../formats/added-tokens.ts";
 import type { ByteSource } from "../formats/bytes.ts";
 import { openFile } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
@@ -14,7 +15,7 @@ import { modelPath } from "../formats/model-cache.ts";
 import { readSentencePiece } from "../formats/sentencepiece.ts";
 import { readTokenizerJson } from "../formats/tokenizer-json.ts";
 import { tokenizerFromGguf, tokenizerFromLlama2c } from "./load.ts";
-import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { createTokenizer, withRows, type Tokenizer } from "./tokenizer.ts";
 import { fileKind } from "../formats/file-kind.ts";
 
 /**
@@ -56,7 +57,7 @@ export function openTokenizer(named: string): Tokenizer {
 export function tokenizerOfModel(model: string, vocabSize: number, named?: string): Tokenizer {
   const tokenizer = openTokenizer(named ?? model);
   // Models pad their vocabulary; a tokenizer that is larger than the model's belongs to another.
-  if (tokenizer.vocabSize <= vocabSize) return tokenizer;
+  if (tokenizer.vocabSize <= vocabSize) return withRows(tokenizer, vocabSize);
   throw new ConfigError(
     `the tokenizer of ${named ?? model} has ${tokenizer.vocabSize} pieces, the model ${vocabSize}`,
     {
@@ -106,7 +107,11 @@ function tokenizerIn(folder: string): Tokenizer {
   const beside = existsSync(join(folder, "params.json")) ? [join("..", "tokenizer.model")] : [];
   const names = ["tokenizer.model", "tokenizer.json", ...beside];
   const file = names.map((name) => join(folder, name)).find(existsSync);
-  if (file !== undefined) return openTokenizer(file);
+  if (file !== undefined) {
+    const tokenizer = openTokenizer(file);
+    const added = readAddedTokens(folder);
+    return added.length === 0 ? tokenizer : createTokenizer(withAddedTokens(tokenizer.model, added, folder));
+  }
   throw new ConfigError(`${folder} holds no tokenizer.model`, {
     mend: "Copy the tokenizer.model that belongs to the model into it.",
   });

@@ -11,7 +11,7 @@ import type { Tokenizer } from "./tokenizer.ts";
  *        whole once its other bytes come.
  */
 export function createStreamDecoder(tokenizer: Tokenizer, promptIds: ArrayLike<number> = []): Decoder {
-  const decoder = createDecoder(tokenizer.model);
+  const decoder = createDecoder(tokenizer.model, tokenizer.rows);
   for (let i = 0; i < promptIds.length; i += 1) decoder.push(promptIds[i]!);
   return decoder;
 }

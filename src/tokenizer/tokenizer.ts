@@ -10,7 +10,10 @@ import { byteOfPiece, createVocabulary } from "./vocabulary.ts";
 
 export interface Tokenizer {
   readonly model: SentencePieceModel;
+  /** How many pieces there are. */
   readonly vocabSize: number;
+  /** How many ids its model has. Those behind the last piece are no text, and are never drawn. */
+  readonly rows: number;
   readonly unkId: number;
   /** -1 when the model has none; so for `eosId` and `padId`, and Llama has no padding. */
   readonly bosId: number;
@@ -27,33 +30,49 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>): string;
 
   /**
-   * UTF-8 of one id by itself, leading space included; empty for control ids.
+   * UTF-8 of one id by itself, leading space included; empty for control ids and those without a piece.
    *
    * @throws {ConfigError} for an id that is not in the vocabulary.
    */
   pieceBytes(id: number): Uint8Array;
 }
 
-/** @throws {ConfigError} when the model is not BPE with identity normalisation, or contradicts itself. */
-export function createTokenizer(model: SentencePieceModel): Tokenizer {
+/**
+ * @param rows how many ids the model has that it belongs to, when there may be more than pieces.
+ * @throws {ConfigError} when the model is not BPE with identity normalisation, or contradicts itself.
+ */
+export function createTokenizer(model: SentencePieceModel, rows = model.pieces.length): Tokenizer {
   const vocabulary = createVocabulary(model);
   const { trainer } = model;
   return {
     model,
     vocabSize: model.pieces.length,
+    rows,
     unkId: vocabulary.unkId,
     bosId: controlId(model, trainer.bosId, trainer.bosPiece),
     eosId: controlId(model, trainer.eosId, trainer.eosPiece),
     padId: controlId(model, trainer.padId, trainer.padPiece),
     encode: createEncoder(vocabulary, model.normalizer),
     decode(ids) {
-      const decoder = createDecoder(model);
+      const decoder = createDecoder(model, rows);
       let text = "";
       for (let i = 0; i < ids.length; i += 1) text += decoder.push(ids[i]!);
       return text + decoder.end();
     },
-    pieceBytes: (id) => pieceBytes(model, id),
+    pieceBytes: (id) => pieceBytes(model, id, rows),
   };
+}
+
+/** The same tokenizer, of a model that has more rows than it has pieces. */
+export function withRows(tokenizer: Tokenizer, rows: number): Tokenizer {
+  return rows === tokenizer.rows ? tokenizer : createTokenizer(tokenizer.model, rows);
+}
+
+/** Ids that no text has: unused pieces and rows without a piece. */
+export function unusedIds({ model, rows }: Pick<Tokenizer, "model" | "rows">): number[] {
+  const ids = model.pieces.flatMap(({ type }, id) => (type === "unused" ? [id] : []));
+  for (let id = model.pieces.length; id < rows; id += 1) ids.push(id);
+  return ids;
 }
 
 // --- internal ---
@@ -64,10 +83,11 @@ function controlId(model: SentencePieceModel, id: number, piece: string): number
   return model.pieces.findIndex((candidate) => candidate.piece === piece && candidate.type === "control");
 }
 
-function pieceBytes(model: SentencePieceModel, id: number): Uint8Array {
-  const { piece, type } = pieceAt(model, id);
+function pieceBytes(model: SentencePieceModel, id: number, rows: number): Uint8Array {
+  const { piece, type } = pieceAt(model, id, rows);
   switch (type) {
     case "control":
+    case "unused":
       return new Uint8Array(0);
     case "byte":
       return Uint8Array.of(byteOfPiece(piece));
@@ -75,7 +95,6 @@ function pieceBytes(model: SentencePieceModel, id: number): Uint8Array {
       return new TextEncoder().encode(model.trainer.unkSurface);
     case "normal":
     case "user_defined":
-    case "unused":
       return new TextEncoder().encode(piece.replaceAll(spaceSymbol, " "));
   }
 }

@@ -6,8 +6,8 @@
  * which merges any two neighbours whose concatenation is a piece.
  */
 import { ConfigError } from "../errors/errors.ts";
-import type { PieceType, SentencePieceModel } from "../formats/sentencepiece.ts";
-import { spaceCode } from "./characters.ts";
+import type { AddedMatch, PieceType, SentencePieceModel } from "../formats/sentencepiece.ts";
+import { spaceCode, spaceSymbol } from "./characters.ts";
 import { PairTable } from "./pair-table.ts";
 
 /**
@@ -27,28 +27,33 @@ export interface Vocabulary {
   readonly bytes: Int32Array | undefined;
   /** Whether no merge reaches from one word into the next, so that words can be encoded apart. */
   readonly isWordBound: boolean;
-  /** Matches user-defined pieces, the longest first; undefined when there are none. */
-  readonly userDefined: RegExp | undefined;
-  /** User-defined piece -> id. */
-  readonly userDefinedIds: ReadonlyMap<string, number>;
+  /** What is cut out of the text as it was given: added tokens; undefined when there are none. */
+  readonly given: TextMatches | undefined;
+  /** What is cut out of the text with its spaces as they are encoded: user-defined pieces, and added tokens. */
+  readonly normalised: TextMatches | undefined;
+}
+
+export interface TextMatches {
+  /** The longest first. */
+  readonly pattern: RegExp;
+  readonly byText: ReadonlyMap<string, { readonly id: number; readonly added: AddedMatch | undefined }>;
 }
 
 /** @throws {ConfigError} for anything but a BPE model without character replacements. */
 export function createVocabulary(model: SentencePieceModel): Vocabulary {
   checkKind(model);
-  const ids = idsByType(model);
+  const normal = normalIds(model);
   const unkId = soleUnknown(model);
-  const characters = characterSymbols(ids.normal, model.pieces.length);
+  const characters = characterSymbols(normal, model.pieces.length);
   return {
     vocabSize: model.pieces.length,
     unkId,
     characters,
-    merges: mergesOf(ids.normal, characters),
+    merges: mergesOf(normal, characters),
     ranks: ranksOf(model),
     bytes: byteIds(model),
-    isWordBound: [...ids.normal.keys()].every((piece) => !crossesWords(piece)),
-    userDefined: alternatives([...ids.userDefined.keys()]),
-    userDefinedIds: ids.userDefined,
+    isWordBound: [...normal.keys()].every((piece) => !crossesWords(piece)),
+    ...matchesOf(model),
   };
 }
 
@@ -84,14 +89,10 @@ function checkKind({ trainer, normalizer }: SentencePieceModel): void {
   }
 }
 
-function idsByType(model: SentencePieceModel): {
-  normal: Map<string, number>;
-  userDefined: Map<string, number>;
-} {
+function normalIds(model: SentencePieceModel): Map<string, number> {
   const seen = new Map<string, number>();
   const reserved = new Map<string, number>();
   const normal = new Map<string, number>();
-  const userDefined = new Map<string, number>();
   for (const [id, { piece, type }] of model.pieces.entries()) {
     if (piece === "") throw new ConfigError(`piece ${id} of the tokenizer is empty`);
     // As in SentencePiece, "<s>" the control piece and "<s>" the ordinary text may both exist.
@@ -104,9 +105,8 @@ function idsByType(model: SentencePieceModel): {
     }
     known.set(piece, id);
     if (type === "normal") normal.set(piece, id);
-    if (type === "user_defined") userDefined.set(piece, id);
   }
-  return { normal, userDefined };
+  return normal;
 }
 
 function isText(type: PieceType): boolean {
@@ -195,9 +195,25 @@ function crossesWords(piece: string): boolean {
   return false;
 }
 
-function alternatives(texts: readonly string[]): RegExp | undefined {
-  if (texts.length === 0) return undefined;
-  const longestFirst = [...texts].sort((a, b) => b.length - a.length);
+function matchesOf({ pieces, normalizer }: SentencePieceModel): Pick<Vocabulary, "given" | "normalised"> {
+  const given = new Map<string, { id: number; added: AddedMatch | undefined }>();
+  const normalised: typeof given = new Map();
+  const prefix = normalizer.addDummyPrefix ? spaceSymbol : "";
+  for (const [id, { piece, type, added }] of pieces.entries()) {
+    if (added === undefined) {
+      if (type === "user_defined") normalised.set(piece, { id, added });
+    } else if (added.isNormalised) {
+      normalised.set(prefix + piece.replaceAll(" ", spaceSymbol), { id, added });
+    } else {
+      given.set(piece, { id, added });
+    }
+  }
+  return { given: matchesAmong(given), normalised: matchesAmong(normalised) };
+}
+
+function matchesAmong(byText: TextMatches["byText"]): TextMatches | undefined {
+  if (byText.size === 0) return undefined;
+  const longestFirst = [...byText.keys()].sort((a, b) => b.length - a.length);
   const escaped = longestFirst.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`));
-  return new RegExp(escaped.join("|"), "gu");
+  return { byText, pattern: new RegExp(escaped.join("|"), "gu") };
 }

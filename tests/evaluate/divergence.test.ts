@@ -4,6 +4,11 @@ import { Decoder } from "../../src/model/decoder.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { randomTokens, tinyConfig, tinyWeights } from "../tiny-model.ts";
 
+test("ids that neither model ever draws are no difference", () => {
+  const [p, q] = [Float32Array.of(1, 0, -Infinity), Float32Array.of(1, 0, -Infinity)];
+  expect(comparePredictions(p, q, 0).kl).toBe(0);
+});
+
 test("of a fair and a loaded coin", () => {
   // p = (1/2, 1/2), q = (3/4, 1/4): 1/2 log(2/3) + 1/2 log 2.
   const compared = comparePredictions(Float32Array.of(7, 7), Float32Array.of(Math.log(3), 0), 1);

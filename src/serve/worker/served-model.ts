@@ -11,7 +11,7 @@ import type { OwnedWeights } from "../../model/weights.ts";
 import { openBackend, type Backend } from "../../tensor/backend.ts";
 import { createStreamDecoder } from "../../tokenizer/stream.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
-import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { unusedIds, type Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type {
   ChatPrompt,
   EmbedRequest,
@@ -82,7 +82,10 @@ export class ServedModel implements Disposable {
     try {
       this.#backend = openBackend({ device, ...(threads === undefined ? {} : { threads }) });
       owned.push(this.#backend);
-      this.#weights = openWeights(this.#backend, this.#files, { repack });
+      this.#weights = openWeights(this.#backend, this.#files, {
+        repack,
+        unusedIds: unusedIds(this.#tokenizer),
+      });
       owned.push(this.#weights);
       this.#decoder = new BatchDecoder(this.#backend, this.#weights, { cells, contextTokens });
     } catch (error) {
