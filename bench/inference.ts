@@ -12,31 +12,27 @@
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { getLlama, LlamaLogLevel, type Llama, type Token } from "node-llama-cpp";
+import type { Llama, Token } from "node-llama-cpp";
 import { createRandom } from "../src/corpus/random.ts";
 import { generateTokens } from "../src/generate/generate.ts";
 import { Decoder } from "../src/model/decoder.ts";
-import { ggufTokenizerValues } from "../src/model/gguf-tokenizer.ts";
-import { initialise } from "../src/model/initialise.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
 import { presetConfig } from "../src/model/presets.ts";
-import { writeGgufModel, type StoredType } from "../src/model/save.ts";
-import { createWeights } from "../src/model/weights.ts";
+import type { StoredType } from "../src/model/save.ts";
 import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
-import { createTokenizer } from "../src/tokenizer/tokenizer.ts";
-import { trainTokenizer } from "../src/tokenizer/train.ts";
-import { median, rounded, type BenchResult } from "./result.ts";
+import {
+  openLlama,
+  speedsNumbers,
+  speedsOf,
+  speedsText,
+  writeRandomModel,
+  type Speeds,
+} from "./llama-cpp.ts";
+import { rounded, type BenchResult } from "./result.ts";
 
 export async function benchInference(options: BackendOptions): Promise<BenchResult> {
   using backend = openBackend(options);
-  const llama = await getLlama({
-    // The installed prebuilt binding or nothing: no download, no compiler.
-    build: "never",
-    skipDownload: true,
-    gpu: false,
-    maxThreads: backend.threads,
-    logLevel: LlamaLogLevel.error,
-  });
+  const llama = await openLlama(backend.threads);
   const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
   const measured: Comparison[] = [];
   try {
@@ -79,13 +75,6 @@ interface ModelFile {
   readonly fileBytes: number;
 }
 
-/** Medians in tokens a second, and ours over theirs. */
-interface Speeds {
-  readonly ours: number;
-  readonly theirs: number;
-  readonly ratio: number;
-}
-
 interface Measurement {
   readonly prefill: Speeds;
   readonly decode: Speeds;
@@ -107,13 +96,8 @@ interface Side {
 
 /** The caller removes the file. */
 function writeModel(backend: Backend, folder: string, { preset, vocabSize, type }: BenchModel): ModelFile {
-  // Few pieces, padded to the vocabulary: neither side reads text here, but llama.cpp wants a tokenizer.
-  const tokenizer = createTokenizer(trainTokenizer(["a llama and its cria"], { vocabSize: 270 }));
-  const file = join(folder, `${preset}-${type}.gguf`);
-  using weights = createWeights(backend, presetConfig(preset, vocabSize));
-  const random = createRandom(1);
-  initialise(weights, () => random.next());
-  writeGgufModel(file, weights, ggufTokenizerValues(tokenizer, vocabSize), type);
+  const config = presetConfig(preset, vocabSize);
+  const file = writeRandomModel(backend, folder, { name: preset, config, type });
   return { preset, type, file, fileBytes: statSync(file).size };
 }
 
@@ -187,20 +171,11 @@ async function takeTurns(sides: readonly Side[], prompt: Int32Array): Promise<vo
   for (const [, tokens] of running) await tokens.return(undefined);
 }
 
-function speedsOf(tokens: number, ours: readonly number[], theirs: readonly number[]): Speeds {
-  const [our, their] = [median(ours), median(theirs)];
-  return { ours: tokens / our, theirs: tokens / their, ratio: their / our };
-}
-
 function rowsOf({ preset, type, prefill, decode }: Comparison): [string, string][] {
   return [
     [`${preset} ${type} prefill`, speedsText(prefill)],
     [`${preset} ${type} decode`, speedsText(decode)],
   ];
-}
-
-function speedsText({ ours, theirs, ratio }: Speeds): string {
-  return `${ours.toFixed(0)} tokens/s, node-llama-cpp ${theirs.toFixed(0)}, ratio ${ratio.toFixed(2)}`;
 }
 
 function numbersOf({ preset, type, fileBytes, sameTokens, prefill, decode }: Comparison): object {
@@ -211,13 +186,5 @@ function numbersOf({ preset, type, fileBytes, sameTokens, prefill, decode }: Com
     sameTokens: rounded(sameTokens),
     prefill: speedsNumbers(prefill),
     decode: speedsNumbers(decode),
-  };
-}
-
-function speedsNumbers({ ours, theirs, ratio }: Speeds): object {
-  return {
-    criaTokensPerSecond: rounded(ours),
-    nodeLlamaCppTokensPerSecond: rounded(theirs),
-    ratio: rounded(ratio),
   };
 }

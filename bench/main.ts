@@ -9,6 +9,8 @@ import { benchFuzz } from "./fuzz.ts";
 import { benchGemm } from "./gemm.ts";
 import { benchGrammar } from "./grammar.ts";
 import { benchInference } from "./inference.ts";
+import { benchLookup } from "./inference-lookup.ts";
+import { benchParallel } from "./inference-parallel.ts";
 import { benchReward } from "./reward.ts";
 import { benchLeaks } from "./leaks.ts";
 import { benchRlhf } from "./rlhf.ts";
@@ -26,6 +28,8 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   grammar: benchGrammar,
   training: benchTraining,
   inference: benchInference,
+  "inference-parallel": benchParallel,
+  "inference-lookup": benchLookup,
   leaks: benchLeaks,
   sampling: benchSampling,
   reward: benchReward,

@@ -1,0 +1,190 @@
+/**
+ * Eight requests at once against llama.cpp, through node-llama-cpp, on the same GGUF file, as `inference` has it.
+ *
+ * Prefill is the time until all have their first token, for prompts of 32 tokens that differ; a step gives each of
+ * them one token more, at temperature 0. Ours is what `generateBatch` does: a prompt after the other, then one pass of
+ * `BatchDecoder` for all, and a sampler for each. Theirs is a context of eight sequences, all of whose `evaluate` are
+ * asked at once, which node-llama-cpp decodes in one batch. The two take turns step by step.
+ */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Llama, Token } from "node-llama-cpp";
+import { createRandom } from "../src/corpus/random.ts";
+import { createSampler } from "../src/generate/sampling.ts";
+import { BatchDecoder } from "../src/model/batch-decoder.ts";
+import { openWeights, readModelFiles } from "../src/model/load.ts";
+import { presetConfig } from "../src/model/presets.ts";
+import type { StoredType } from "../src/model/save.ts";
+import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
+import {
+  openLlama,
+  speedsNumbers,
+  speedsOf,
+  speedsText,
+  writeRandomModel,
+  type Speeds,
+} from "./llama-cpp.ts";
+import { rounded, type BenchResult } from "./result.ts";
+
+export async function benchParallel(options: BackendOptions): Promise<BenchResult> {
+  using backend = openBackend(options);
+  const llama = await openLlama(backend.threads);
+  const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
+  const measured: Measurement[] = [];
+  try {
+    for (const type of types) {
+      const config = presetConfig(preset, vocabSize);
+      const file = writeRandomModel(backend, folder, { name: preset, config, type });
+      measured.push({ type, ...(await compare(backend, llama, file)) });
+      rmSync(file);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    await llama.dispose();
+  }
+  return {
+    rows: measured.flatMap(({ type, prefill, decode }) => [
+      [`${preset} ${type} prefill, ${sequences} x ${promptTokens}`, speedsText(prefill)],
+      [`${preset} ${type} decode, ${sequences} at once`, speedsText(decode)],
+    ]),
+    json: {
+      preset,
+      threads: backend.threads,
+      rounds,
+      sequences,
+      promptTokens,
+      decodedTokens,
+      types: measured.map(({ type, prefill, decode, sameTokens }) => ({
+        type,
+        sameTokens: rounded(sameTokens),
+        prefill: speedsNumbers(prefill),
+        decode: speedsNumbers(decode),
+      })),
+    },
+  };
+}
+
+// --- internal ---
+
+const [preset, vocabSize] = ["stories-110m", 32_000];
+const types: readonly StoredType[] = ["f32", "f16"];
+const [sequences, promptTokens, decodedTokens, contextTokens] = [8, 32, 32, 128];
+const rounds = 3;
+
+interface Measurement {
+  readonly type: StoredType;
+  readonly prefill: Speeds;
+  readonly decode: Speeds;
+  /** Share of the tokens in which the two agree. */
+  readonly sameTokens: number;
+}
+
+/** Reads the prompts into empty sequences; each call then gives the next token of every one. */
+type Begin = (prompts: readonly Int32Array[]) => Promise<() => Promise<readonly number[]>>;
+
+interface Side {
+  readonly begin: Begin;
+  readonly prefillSeconds: number[];
+  readonly stepSeconds: number[];
+  readonly tokens: number[];
+}
+
+async function compare(backend: Backend, llama: Llama, file: string): Promise<Omit<Measurement, "type">> {
+  using weights = openWeights(backend, readModelFiles(file));
+  using decoder = new BatchDecoder(backend, weights, { cells: sequences * contextTokens, cacheType: "f16" });
+  const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
+  const context = await model.createContext({
+    sequences,
+    contextSize: contextTokens,
+    batchSize: sequences * promptTokens,
+    threads: backend.threads,
+    flashAttention: true,
+  });
+  try {
+    const theirs = Array.from({ length: sequences }, () => context.getSequence());
+    return await alternate(weights.config.vocabSize, beginOurs(decoder), async (prompts) => {
+      for (const sequence of theirs) await sequence.clearHistory();
+      const running = theirs.map((sequence, i) =>
+        sequence.evaluate(
+          Array.from(prompts[i]!, (id) => id as Token),
+          { temperature: 0, yieldEogToken: true },
+        ),
+      );
+      return async () => {
+        const steps = await Promise.all(running.map((tokens) => tokens.next()));
+        return steps.map(({ value }) => Number(value));
+      };
+    });
+  } finally {
+    await context.dispose();
+    await model.dispose();
+  }
+}
+
+function beginOurs(decoder: BatchDecoder): Begin {
+  let opened: number[] = [];
+  const { vocabSize } = decoder.weights.config;
+  return async (prompts) => {
+    for (const sequence of opened) decoder.close(sequence);
+    opened = prompts.map(() => decoder.open());
+    const samplers = prompts.map(() =>
+      createSampler({ temperature: 0, topK: 0, topP: 1 }, vocabSize, () => 0),
+    );
+    let last: number[] | undefined;
+    const read = async (): Promise<Float32Array[]> => {
+      const wants = "last";
+      if (last !== undefined)
+        return decoder.step(last.map((token, i) => ({ sequence: opened[i]!, tokens: [token], wants })));
+      const rows: Float32Array[] = [];
+      for (const [i, tokens] of prompts.entries())
+        rows.push(...(await decoder.step([{ sequence: opened[i]!, tokens, wants }])));
+      return rows;
+    };
+    return async () => {
+      const rows = await read();
+      last = rows.map((logits, i) => samplers[i]!.sample(logits));
+      for (const [i, token] of last.entries()) samplers[i]!.accept(token);
+      return last;
+    };
+  };
+}
+
+async function alternate(vocabSize: number, ours: Begin, theirs: Begin): Promise<Omit<Measurement, "type">> {
+  const random = createRandom(2);
+  const prompts = (): Int32Array[] =>
+    Array.from({ length: sequences }, () =>
+      Int32Array.from({ length: promptTokens }, () => random.int(vocabSize)),
+    );
+  const [first, second] = [sideOf(ours), sideOf(theirs)];
+  // The first round warms both up.
+  await takeTurns([sideOf(ours), sideOf(theirs)], prompts());
+  for (let round = 0; round < rounds; round += 1)
+    // Who goes first changes.
+    await takeTurns(round % 2 === 0 ? [first, second] : [second, first], prompts());
+  const same = first.tokens.filter((token, i) => token === second.tokens[i]).length;
+  return {
+    prefill: speedsOf(sequences * promptTokens, first.prefillSeconds, second.prefillSeconds),
+    decode: speedsOf(sequences, first.stepSeconds, second.stepSeconds),
+    sameTokens: same / first.tokens.length,
+  };
+}
+
+function sideOf(begin: Begin): Side {
+  return { begin, prefillSeconds: [], stepSeconds: [], tokens: [] };
+}
+
+async function takeTurns(sides: readonly Side[], prompts: readonly Int32Array[]): Promise<void> {
+  const running: [Side, () => Promise<readonly number[]>][] = [];
+  for (const side of sides) running.push([side, await side.begin(prompts)]);
+  for (let i = 0; i <= decodedTokens; i += 1) {
+    for (const [side, next] of running) {
+      const start = performance.now();
+      const tokens = await next();
+      const seconds = (performance.now() - start) / 1000;
+      (i === 0 ? side.prefillSeconds : side.stepSeconds).push(seconds);
+      side.tokens.push(...tokens);
+    }
+  }
+}
