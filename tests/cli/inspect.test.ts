@@ -31,9 +31,10 @@ test("a safetensors file: its tensors in an aligned table, and its metadata", as
   writeSafetensors(path, tensors, { format: "pt" });
   expect(await inspected(path)).toMatchInlineSnapshot(`
     "weights.safetensors  safetensors
-      tensors  2 (1 f32, 1 bf16)
-      values   11
-      size     34 B
+      values  11
+      size    34 B in 2 tensors
+        f32   1 tensor, 24 B
+        bf16  1 tensor, 10 B
 
     Metadata
       format  pt
@@ -60,9 +61,10 @@ test("a GGUF file: version, keys and tensors, whatever its name", async () => {
   expect(await inspected(path)).toMatchInlineSnapshot(`
     "weights.bin  GGUF v3
       alignment  32
-      tensors    2 (1 f32, 1 bf16)
       values     11
-      size       34 B
+      size       34 B in 2 tensors
+        f32      1 tensor, 24 B
+        bf16     1 tensor, 10 B
 
     Metadata
       general.name                            evil�[2J⏎name

@@ -5,12 +5,15 @@ import type { TensorInfo } from "../../formats/tensor-info.ts";
 import { shortestDecimal } from "../../model/config-source.ts";
 import { defineCommand } from "../command.ts";
 import { inspectPath, type Fact, type Inspection } from "../inspection.ts";
-import { fit, formatBytes, formatCount, printable, table, type Style } from "../terminal.ts";
+import { summariseModel, type ModelSummary } from "../model-summary.ts";
+import { summaryRows } from "../model-summary-text.ts";
+import { fit, formatBytes, formatCount, formatNumberOf, printable, table, type Style } from "../terminal.ts";
 
 export const inspect = defineCommand({
   details:
     "Reads heads only, so a model of any size is shown at once: safetensors, GGUF, llama2.c, SentencePiece, Hugging " +
-    "Face folders, checkpoints, runs and token shards.",
+    "Face folders, checkpoints, runs and token shards. Of a whole model it says too whether it fits into this " +
+    "machine's free memory.",
   args: {
     path: { type: "positional", required: true, description: "A file or a folder" },
     json: { type: "boolean", description: "Everything as one JSON object" },
@@ -18,15 +21,27 @@ export const inspect = defineCommand({
   examples: ["cria inspect model.gguf", "cria inspect runs/first/checkpoints/step-00000100 --json"],
   run({ path, json }, { stdout, style }) {
     const inspection = inspectPath(path);
-    const text = json ? inspectionJson(path, inspection) : inspectionText(path, inspection, style);
+    const summary = inspection.tensors.length === 0 ? undefined : summariseModel(path);
+    const text = json
+      ? inspectionJson(path, inspection, summary)
+      : inspectionText({ path, inspection, summary }, style);
     stdout.write(text);
   },
 });
 
 // --- internal ---
 
-function inspectionText(path: string, { kind, facts, metadata, tensors }: Inspection, style: Style): string {
+interface Shown {
+  readonly path: string;
+  readonly inspection: Inspection;
+  readonly summary: ModelSummary | undefined;
+}
+
+function inspectionText({ path, inspection, summary }: Shown, style: Style): string {
+  const { kind, facts, metadata, tensors } = inspection;
   const parts = [`${style.bold(path)}  ${kind}\n${table(totals(facts, tensors), { indent: "  " })}`];
+  if (summary !== undefined)
+    parts.push(`${style.bold("Model")}\n${table(summaryRows(summary), { indent: "  " })}`);
   if (metadata.length > 0) {
     const rows = metadata.map(([name, value]) => [`  ${printable(name)}`, shown(value)]);
     parts.push(`${style.bold("Metadata")}\n${table(rows)}`);
@@ -43,14 +58,17 @@ function totals(facts: readonly Fact[], tensors: readonly TensorInfo[]): string[
   if (tensors.length === 0) return rows;
   const elements = tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-  const counts = new Map<string, number>();
-  for (const { type } of tensors) counts.set(type, (counts.get(type) ?? 0) + 1);
-  const types = [...counts].map(([type, count]) => `${count} ${type}`).join(", ");
+  const names = [...new Set(tensors.map(({ type }) => type))];
+  const types = names.map((name) => {
+    const same = tensors.filter(({ type }) => type === name);
+    const size = formatBytes(same.reduce((sum, tensor) => sum + tensor.bytes, 0));
+    return [`  ${name}`, `${formatNumberOf(same.length, "tensor")}, ${size}`];
+  });
   return [
     ...rows,
-    ["tensors", `${tensors.length} (${types})`],
     ["values", formatCount(elements)],
-    ["size", formatBytes(bytes)],
+    ["size", `${formatBytes(bytes)} in ${formatNumberOf(tensors.length, "tensor")}`],
+    ...types,
   ];
 }
 
@@ -74,11 +92,16 @@ function quoted(value: unknown): string {
   return isList(value) ? `[${value.length} items]` : String(value);
 }
 
-function inspectionJson(path: string, { kind, facts, metadata, tensors }: Inspection): string {
+function inspectionJson(
+  path: string,
+  { kind, facts, metadata, tensors }: Inspection,
+  summary: ModelSummary | undefined,
+): string {
   const record = {
     path,
     kind,
     facts: Object.fromEntries(facts.map(([name, value]) => [name.trim(), value])),
+    ...(summary === undefined ? {} : { model: summary }),
     metadata: Object.fromEntries(metadata),
     tensors: tensors.map((tensor) => ({ ...tensor, file: basename(tensor.file) })),
   };
