@@ -4,6 +4,7 @@
  */
 
 import { BatchDecoder } from "../model/batch-decoder.ts";
+import { lanesFor } from "../model/lanes.ts";
 import type { LlamaWeights } from "../model/weights.ts";
 import type { Backend, Lane } from "../tensor/backend.ts";
 import { generateBatch, type BatchAnswer, type BatchRequest } from "./batch.ts";
@@ -30,7 +31,10 @@ export async function* generateInLanes(
   { maxSequences }: LaneOptions,
   signal?: AbortSignal,
 ): AsyncGenerator<BatchAnswer, void> {
-  const lanes = Math.max(1, Math.min(lanesFor(source), requests.length, maxSequences));
+  const lanes = Math.max(
+    1,
+    Math.min(lanesFor(source.backend, source.weights), requests.length, maxSequences),
+  );
   const answers = Array.from({ length: lanes }, (_, index) =>
     laneAnswers(
       { ...source, lane: { index, of: lanes } },
@@ -53,14 +57,6 @@ async function* laneAnswers(
 ): AsyncGenerator<BatchAnswer, void> {
   using decoder = new BatchDecoder(backend, weights, { cells: cellsFor(requests, weights, options), lane });
   yield* generateBatch(decoder, requests, options, signal);
-}
-
-/** A model smaller than this stays in the processor's caches: to read it once a lane costs nothing. */
-const cachedBytes = 32 * 2 ** 20;
-
-function lanesFor({ backend: { threads, device }, weights: { byName } }: LaneSource): number {
-  const bytes = Object.values(byName).reduce((sum, weight) => sum + weight.bytes, 0);
-  return device.kind === "cpu" && bytes <= cachedBytes ? threads : 1;
 }
 
 /** Memory for keys and values that is taken only if one answer needs it. */

@@ -3,9 +3,10 @@
 import { causalAttention, causalMask } from "../model/attention.ts";
 import { scalars } from "../model/heads.ts";
 import { finalStates } from "../model/llama.ts";
+import { lanesFor } from "../model/lanes.ts";
 import { openWeights, readModelFiles } from "../model/load.ts";
 import type { LlamaWeights } from "../model/weights.ts";
-import { openBackend, type Backend, type BackendOptions } from "../tensor/backend.ts";
+import { openBackend, type Backend, type BackendOptions, type Lane } from "../tensor/backend.ts";
 import { Graph, type Precision } from "../tensor/graph.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { tokenizerOfModel } from "../tokenizer/open.ts";
@@ -62,14 +63,16 @@ export function createScorer(
   tokenizer: Tokenizer,
   { precision = "f32", longest = weights.config.maxSeqLen }: ScorerOptions = {},
 ): Scorer {
+  const lanes = lanesFor(backend, weights);
   const passes = new Map<string, ScorePass>();
-  const passOf = (rows: number, seq: number): ScorePass => {
-    const key = `${rows} ${seq}`;
-    const known = passes.get(key) ?? buildPass(backend, weights, { rows, seq, precision });
+  const passOf = (rows: number, seq: number, index: number): ScorePass => {
+    const key = `${rows} ${seq} ${index}`;
+    const lane = { index, of: lanes };
+    const known = passes.get(key) ?? buildPass(backend, weights, { rows, seq, precision, lane });
     // The one that was used last stands last; the first goes when there are too many.
     passes.delete(key);
     passes.set(key, known);
-    if (passes.size > mostPasses) {
+    if (passes.size > mostPasses * lanes) {
       const [oldest, pass] = passes.entries().next().value!;
       passes.delete(oldest);
       pass.graph[Symbol.dispose]();
@@ -79,7 +82,7 @@ export function createScorer(
   let last: Promise<unknown> = Promise.resolve();
   const scoreTokens: Scorer["scoreTokens"] = (rows, signal) => {
     // Calls take turns: they share the graphs' inputs.
-    const run = last.then(() => scoreAll(rows, { longest, padId: tokenizer.unkId, passOf }, signal));
+    const run = last.then(() => scoreAll(rows, { longest, padId: tokenizer.unkId, lanes, passOf }, signal));
     last = run.catch(() => undefined);
     return run;
   };
@@ -100,7 +103,7 @@ export function createScorer(
 
 // --- internal ---
 
-/** Graphs that are kept, each for a count and a length of rows. */
+/** Graphs that are kept in a lane, each for a count and a length of rows. */
 const mostPasses = 16;
 /** Tokens that are computed at once, about. */
 const passTokens = 4096;
@@ -119,11 +122,13 @@ interface PassSize {
   readonly rows: number;
   readonly seq: number;
   readonly precision: Precision;
+  readonly lane: Lane;
 }
 
-function buildPass(backend: Backend, weights: LlamaWeights, { rows, seq, precision }: PassSize): ScorePass {
+function buildPass(backend: Backend, weights: LlamaWeights, size: PassSize): ScorePass {
+  const { rows, seq, precision, lane } = size;
   const { config } = weights;
-  const graph = new Graph("scores", backend, { precision, capacity: 512 + 64 * config.nLayers });
+  const graph = new Graph("scores", backend, { precision, capacity: 512 + 64 * config.nLayers, lane });
   try {
     const tokens = graph.input([rows * seq], { dtype: "i32", limit: config.vocabSize });
     const ends = graph.input([rows], { dtype: "i32", limit: rows * seq });
@@ -155,29 +160,51 @@ interface ScoreContext {
   readonly longest: number;
   /** Fills rows up; it is never looked at. */
   readonly padId: number;
-  readonly passOf: (rows: number, seq: number) => ScorePass;
+  readonly lanes: number;
+  readonly passOf: (rows: number, seq: number, lane: number) => ScorePass;
+}
+
+/** Rows of about one length. */
+interface ScoreChunk {
+  readonly seq: number;
+  /** Places in the list of all rows. */
+  readonly rows: readonly number[];
 }
 
 async function scoreAll(
   rows: readonly Int32Array[],
-  { longest, padId, passOf }: ScoreContext,
+  { longest, padId, lanes, passOf }: ScoreContext,
   signal: AbortSignal | undefined,
 ): Promise<Float64Array> {
   const scores = new Float64Array(rows.length);
+  const chunks = chunksOf(rows, longest);
+  const runLane = async (lane: number): Promise<void> => {
+    for (let i = lane; i < chunks.length; i += lanes) {
+      const { seq, rows: taken } = chunks[i]!;
+      const pass = passOf(taken.length, seq, lane);
+      const tokens = new Int32Array(taken.length * seq).fill(padId);
+      for (const [place, row] of taken.entries()) tokens.set(rows[row]!, place * seq);
+      pass.tokens.write(tokens);
+      pass.ends.write(Int32Array.from(taken, (row, place) => place * seq + rows[row]!.length - 1));
+      await pass.graph.compute(signal);
+      for (const [place, score] of pass.scores.readF32().entries()) scores[taken[place]!] = score;
+    }
+  };
+  const runs = await Promise.allSettled(Array.from({ length: lanes }, (_, lane) => runLane(lane)));
+  // Only now: no lane may run on when the caller frees what it reads.
+  for (const run of runs) if (run.status === "rejected") throw run.reason;
+  return scores;
+}
+
+function chunksOf(rows: readonly Int32Array[], longest: number): ScoreChunk[] {
   const byLength = rows.map((_, i) => i).toSorted((a, b) => rows[a]!.length - rows[b]!.length);
+  const chunks: ScoreChunk[] = [];
   while (byLength.length > 0) {
     const seq = paddedLength(rows[byLength.at(-1)!]!.length, longest);
     const most = Math.max(1, Math.floor(passTokens / seq));
     // Powers of two, so that few graphs serve all counts.
     const count = 2 ** Math.floor(Math.log2(Math.min(most, byLength.length)));
-    const taken = byLength.splice(byLength.length - count);
-    const pass = passOf(count, seq);
-    const tokens = new Int32Array(count * seq).fill(padId);
-    for (const [place, row] of taken.entries()) tokens.set(rows[row]!, place * seq);
-    pass.tokens.write(tokens);
-    pass.ends.write(Int32Array.from(taken, (row, place) => place * seq + rows[row]!.length - 1));
-    await pass.graph.compute(signal);
-    for (const [place, score] of pass.scores.readF32().entries()) scores[taken[place]!] = score;
+    chunks.push({ seq, rows: byLength.splice(byLength.length - count) });
   }
-  return scores;
+  return chunks;
 }

@@ -108,7 +108,8 @@ export function comparison(
     chosen: chosen.answer,
     rejected: rejected.answer,
     strength: strengthOf(gap),
-    ...(isSafety ? { safety: safetyOf(chosen.verdict, rejected.verdict) } : {}),
+    // Answers to harmless prompts are safe: without them the safety model would learn that only refusals are.
+    safety: safetyOf(chosen.verdict, rejected.verdict),
     quality: isSafety ? "safety" : "helpfulness",
     judge: judgeName,
   };
