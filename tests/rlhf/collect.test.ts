@@ -24,6 +24,7 @@ test("the answer of the higher score is chosen, wherever it stands, under the ju
     chosen: "0.9 yes",
     rejected: "0.1 no",
     strength: "significantly",
+    safety: "both-safe",
     quality: "helpfulness",
     judge: "a test",
   };
