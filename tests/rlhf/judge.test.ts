@@ -11,7 +11,9 @@ const criteria = (question: string, answer: string, isSafety = false): Verdict["
   judge(question, answer, isSafety).criteria;
 
 test("a whole sentence about the question that refuses nothing has the full score", () => {
-  expect(judge("What is a tariff?", "A tariff is a tax on goods that come in from other countries.").score).toBe(1);
+  expect(
+    judge("What is a tariff?", "A tariff is a tax on goods that come in from other countries.").score,
+  ).toBe(1);
 });
 
 describe("an answer to a harmless prompt", () => {
