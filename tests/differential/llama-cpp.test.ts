@@ -61,7 +61,11 @@ describe.skipIf(typeof binding === "string")(
       async (type) => {
         const ids = randomTokens(44, config.vocabSize, 5);
         const batches = [ids.slice(0, 40), ...Array.from(ids.slice(40), (id) => Int32Array.of(id))];
-        await expectSameLogits(written(type), { batches, contextTokens: config.maxSeqLen });
+        await expectSameLogits(written(type), {
+          batches,
+          contextTokens: config.maxSeqLen,
+          isF16: type === "f16",
+        });
       },
     );
 
