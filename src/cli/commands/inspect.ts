@@ -5,8 +5,7 @@ import type { TensorInfo } from "../../formats/tensor-info.ts";
 import { shortestDecimal } from "../../model/config-source.ts";
 import { defineCommand } from "../command.ts";
 import { inspectPath, type Fact, type Inspection } from "../inspection.ts";
-import { summariseModel, type ModelSummary } from "../model-summary.ts";
-import { summaryRows } from "../model-summary-text.ts";
+import type { ModelSummary } from "../model-summary.ts";
 import { fit, formatBytes, formatCount, formatNumberOf, printable, table, type Style } from "../terminal.ts";
 
 export const inspect = defineCommand({
@@ -19,11 +18,11 @@ export const inspect = defineCommand({
     json: { type: "boolean", description: "Everything as one JSON object" },
   },
   examples: ["cria inspect model.gguf", "cria inspect runs/first/checkpoints/step-00000100 --json"],
-  run({ path, json }, { stdout, style }) {
+  async run({ path, json }, { stdout, style }) {
     const inspection = inspectPath(path);
-    const summary = inspection.tensors.length === 0 ? undefined : summariseModel(path);
+    const summary = inspection.tensors.length === 0 ? undefined : await summaryOf(path);
     const text = json
-      ? inspectionJson(path, inspection, summary)
+      ? inspectionJson(path, inspection, summary?.summary)
       : inspectionText({ path, inspection, summary }, style);
     stdout.write(text);
   },
@@ -31,17 +30,31 @@ export const inspect = defineCommand({
 
 // --- internal ---
 
+/** Imported when there is a model: its reader loads the engine, which texts and token shards do without. */
+async function summaryOf(path: string): Promise<Summary | undefined> {
+  const [{ summariseModel }, { summaryRows }] = await Promise.all([
+    import("../model-summary.ts"),
+    import("../model-summary-text.ts"),
+  ]);
+  const summary = summariseModel(path);
+  return summary === undefined ? undefined : { summary, rows: summaryRows(summary) };
+}
+
+interface Summary {
+  readonly summary: ModelSummary;
+  readonly rows: string[][];
+}
+
 interface Shown {
   readonly path: string;
   readonly inspection: Inspection;
-  readonly summary: ModelSummary | undefined;
+  readonly summary: Summary | undefined;
 }
 
 function inspectionText({ path, inspection, summary }: Shown, style: Style): string {
   const { kind, facts, metadata, tensors } = inspection;
   const parts = [`${style.bold(path)}  ${kind}\n${table(totals(facts, tensors), { indent: "  " })}`];
-  if (summary !== undefined)
-    parts.push(`${style.bold("Model")}\n${table(summaryRows(summary), { indent: "  " })}`);
+  if (summary !== undefined) parts.push(`${style.bold("Model")}\n${table(summary.rows, { indent: "  " })}`);
   if (metadata.length > 0) {
     const rows = metadata.map(([name, value]) => [`  ${printable(name)}`, shown(value)]);
     parts.push(`${style.bold("Metadata")}\n${table(rows)}`);
