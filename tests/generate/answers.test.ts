@@ -15,8 +15,8 @@ const ask = (content: string, seeds: readonly number[], temperature = 1): Answer
   seeds,
 });
 
-async function answers(requests: readonly AnswerRequest[]): Promise<SampledAnswer[]> {
-  using backend = openBackend({ threads: 1 });
+async function answers(requests: readonly AnswerRequest[], threads = 1): Promise<SampledAnswer[]> {
+  using backend = openBackend({ threads });
   using weights = tinyWeights(backend, config);
   const sampler = answerSampler({ backend, weights, tokenizer }, { maxTokens: 6, topP: 1 });
   const found: SampledAnswer[] = [];
@@ -36,6 +36,13 @@ describe("an answer", () => {
     ]);
     expect(among[3]!.text).toBe(alone!.text);
     expect(among[2]!.text).not.toBe(alone!.text);
+  });
+
+  test("is its own request's in whatever lane it is written: two threads write in two lanes", async () => {
+    const requests = ["Who?", "Why?", "When?", "Where?", "How?"].map((question, i) =>
+      ask(question, [i, i + 9]),
+    );
+    expect(await answers(requests, 2)).toEqual(await answers(requests));
   });
 
   test("at temperature 0 is the same for every seed", async () => {
