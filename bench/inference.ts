@@ -3,7 +3,7 @@
  * threads, flash attention, keys and values of f16, contexts and batches on both sides, in one process.
  *
  * Both sides are timed at the same place, where a program would take their tokens: prefill is the time until the
- * first token comes out of the generator for a prompt of 512 tokens, decoding that of each of the 64 tokens after it,
+ * first token comes out of the generator for a prompt of 512 tokens, decoding that of each of the 128 tokens after it,
  * at temperature 0. They take turns token by token, so that what else the machine does meets both alike; the medians
  * are over all tokens of all rounds. That is `generateTokens` here, and `LlamaContextSequence.evaluate` there, the lowest level of
  * node-llama-cpp's public interface that yields tokens: it decodes and samples natively, without chat, text or grammar.
@@ -17,29 +17,72 @@ import { createRandom } from "../src/corpus/random.ts";
 import { generateTokens } from "../src/generate/generate.ts";
 import { Decoder } from "../src/model/decoder.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
-import { presetConfig } from "../src/model/presets.ts";
-import type { StoredType } from "../src/model/save.ts";
+import type { MixName } from "../src/model/quantisation-mix.ts";
 import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
-import {
-  openLlama,
-  speedsNumbers,
-  speedsOf,
-  speedsText,
-  writeRandomModel,
-  type Speeds,
-} from "./llama-cpp.ts";
+import { openLlama, speedsNumbers, speedsOf, speedsText, type Speeds } from "./llama-cpp.ts";
+import { writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
-export async function benchInference(options: BackendOptions): Promise<BenchResult> {
+export type InferenceBench = (options: BackendOptions) => Promise<BenchResult>;
+
+/** Plain types: a 110M shape, and a small one whose steps are short. */
+export const benchInference: InferenceBench = (options) => benchModels(options, floatModels);
+
+/** The 110M shape in quantised types. */
+export const benchInferenceQuantised: InferenceBench = (options) => benchModels(options, quantisedModels);
+
+/** A 1.1B shape. */
+export const benchInference1b: InferenceBench = (options) => benchModels(options, largeModels);
+
+// --- internal ---
+
+const [promptTokens, decodedTokens, contextTokens] = [512, 128, 1024];
+
+interface BenchModel extends RandomGguf {
+  readonly rounds: number;
+}
+
+const floats: readonly MixName[] = ["f32", "f16", "bf16"];
+const floatModels: readonly BenchModel[] = floats.flatMap((mix) => [
+  { preset: "stories-110m", vocabSize: 32_000, mix, rounds: 3 },
+  { preset: "small", vocabSize: 4096, mix, rounds: 5 },
+]);
+
+const quantised: readonly MixName[] = ["q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q3_k_m", "q2_k"];
+const quantisedModels = quantised.map((mix): BenchModel => ({
+  preset: "stories-110m",
+  vocabSize: 32_000,
+  mix,
+  rounds: 3,
+}));
+
+const largeTypes: readonly MixName[] = ["f16", "q8_0", "q4_k_m", "q4_0"];
+const largeModels = largeTypes.map((mix): BenchModel => ({
+  preset: "tinyllama-1.1b",
+  vocabSize: 32_000,
+  mix,
+  rounds: 2,
+}));
+
+async function benchModels(options: BackendOptions, models: readonly BenchModel[]): Promise<BenchResult> {
   using backend = openBackend(options);
   const llama = await openLlama(backend.threads);
   const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
   const measured: Comparison[] = [];
   try {
     for (const model of models) {
-      const written = writeModel(backend, folder, model);
-      measured.push({ ...written, ...(await compare(backend, llama, written.file)) });
-      rmSync(written.file);
+      const file = await writeRandomGguf(folder, model);
+      const fileBytes = statSync(file).size;
+      const comparison = {
+        ...model,
+        file,
+        fileBytes,
+        ...(await compare(backend, llama, file, model.rounds)),
+      };
+      // The whole takes many minutes.
+      for (const row of rowsOf(comparison)) console.error(row.join("  "));
+      measured.push(comparison);
+      rmSync(file);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -47,30 +90,11 @@ export async function benchInference(options: BackendOptions): Promise<BenchResu
   }
   return {
     rows: measured.flatMap(rowsOf),
-    json: { threads: backend.threads, rounds, models: measured.map(numbersOf) },
+    json: { threads: backend.threads, promptTokens, decodedTokens, models: measured.map(numbersOf) },
   };
 }
 
-// --- internal ---
-
-const [promptTokens, decodedTokens, contextTokens] = [512, 64, 1024];
-const rounds = 5;
-
-interface BenchModel {
-  readonly preset: string;
-  readonly vocabSize: number;
-  readonly type: StoredType;
-}
-
-const types: readonly StoredType[] = ["f32", "f16", "bf16"];
-const models: readonly BenchModel[] = types.flatMap((type) => [
-  { preset: "stories-110m", vocabSize: 32_000, type },
-  { preset: "small", vocabSize: 4096, type },
-]);
-
-interface ModelFile {
-  readonly preset: string;
-  readonly type: StoredType;
+interface ModelFile extends BenchModel {
   readonly file: string;
   readonly fileBytes: number;
 }
@@ -94,14 +118,7 @@ interface Side {
   readonly tokens: unknown[];
 }
 
-/** The caller removes the file. */
-function writeModel(backend: Backend, folder: string, { preset, vocabSize, type }: BenchModel): ModelFile {
-  const config = presetConfig(preset, vocabSize);
-  const file = writeRandomModel(backend, folder, { name: preset, config, type });
-  return { preset, type, file, fileBytes: statSync(file).size };
-}
-
-async function compare(backend: Backend, llama: Llama, file: string): Promise<Measurement> {
+async function compare(backend: Backend, llama: Llama, file: string, rounds: number): Promise<Measurement> {
   using weights = openWeights(backend, readModelFiles(file));
   using decoder = new Decoder(backend, weights, { contextTokens, cacheType: "f16" });
   const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
@@ -123,14 +140,18 @@ async function compare(backend: Backend, llama: Llama, file: string): Promise<Me
       const tokens = Array.from(prompt, (id) => id as Token);
       return sequence.evaluate(tokens, { temperature: 0, yieldEogToken: true });
     };
-    return await alternate(weights.config.vocabSize, ours, theirs);
+    return await alternate(weights.config.vocabSize, [ours, theirs], rounds);
   } finally {
     await context.dispose();
     await model.dispose();
   }
 }
 
-async function alternate(vocabSize: number, ours: Generate, theirs: Generate): Promise<Measurement> {
+async function alternate(
+  vocabSize: number,
+  [ours, theirs]: readonly [Generate, Generate],
+  rounds: number,
+): Promise<Measurement> {
   const random = createRandom(2);
   const sides: [ours: Side, theirs: Side] = [sideOf(ours), sideOf(theirs)];
   // The first round warms both up.
@@ -171,17 +192,19 @@ async function takeTurns(sides: readonly Side[], prompt: Int32Array): Promise<vo
   for (const [, tokens] of running) await tokens.return(undefined);
 }
 
-function rowsOf({ preset, type, prefill, decode }: Comparison): [string, string][] {
+function rowsOf({ preset, mix, prefill, decode }: Comparison): [string, string][] {
   return [
-    [`${preset} ${type} prefill`, speedsText(prefill)],
-    [`${preset} ${type} decode`, speedsText(decode)],
+    [`${preset} ${mix} prefill`, speedsText(prefill)],
+    [`${preset} ${mix} decode`, speedsText(decode)],
   ];
 }
 
-function numbersOf({ preset, type, fileBytes, sameTokens, prefill, decode }: Comparison): object {
+function numbersOf(comparison: Comparison): object {
+  const { preset, mix, rounds, fileBytes, sameTokens, prefill, decode } = comparison;
   return {
     preset,
-    type,
+    mix,
+    rounds,
     fileBytes,
     sameTokens: rounded(sameTokens),
     prefill: speedsNumbers(prefill),

@@ -5,10 +5,11 @@
  */
 
 import { parseArgs } from "node:util";
+import { benchColdStart } from "./cold-start.ts";
 import { benchFuzz } from "./fuzz.ts";
 import { benchGemm } from "./gemm.ts";
 import { benchGrammar } from "./grammar.ts";
-import { benchInference } from "./inference.ts";
+import { benchInference, benchInference1b, benchInferenceQuantised } from "./inference.ts";
 import { benchLookup } from "./inference-lookup.ts";
 import { benchParallel } from "./inference-parallel.ts";
 import { benchReward } from "./reward.ts";
@@ -28,6 +29,9 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   grammar: benchGrammar,
   training: benchTraining,
   inference: benchInference,
+  "inference-quantised": benchInferenceQuantised,
+  "inference-1b": benchInference1b,
+  "cold-start": benchColdStart,
   "inference-parallel": benchParallel,
   "inference-lookup": benchLookup,
   leaks: benchLeaks,

@@ -50,7 +50,7 @@ export const modelArguments = {
   },
   "as-stored": {
     type: "boolean",
-    description: "Use quantised weights as they lie in the file, not repacked",
+    description: "Use weights as they lie in the file, not repacked for this processor",
   },
 } as const satisfies Arguments;
 

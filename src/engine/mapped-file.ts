@@ -15,6 +15,8 @@ export interface MappedFile extends Disposable {
   readonly bytes: number;
   /** The whole file, without a copy, for as long as the mapping lives. */
   readonly view: Uint8Array;
+  /** Takes whole pages of a part out of the process's memory; they are loaded anew when they are touched. */
+  release(offset: number, bytes: number): void;
 }
 
 /** Maps a whole file; the caller disposes it after everything that lies in it. */
@@ -35,7 +37,13 @@ export function mapFile(path: string): MappedFile {
       if (isMapped) libc.munmap(address, bytes);
       isMapped = false;
     };
-    return { path, address, bytes, view: memoryView(address, bytes), [Symbol.dispose]: unmap };
+    const release = (offset: number, length: number): void => {
+      const first = Math.ceil(offset / largestPage) * largestPage;
+      const end = Math.floor((offset + length) / largestPage) * largestPage;
+      // Only advice: what it answers does not matter.
+      if (isMapped && end > first) libc.madvise(address + first, end - first, MADV_DONTNEED);
+    };
+    return { path, address, bytes, view: memoryView(address, bytes), release, [Symbol.dispose]: unmap };
   } finally {
     closeSync(fd);
   }
@@ -45,6 +53,10 @@ export function mapFile(path: string): MappedFile {
 
 const PROT_READ = 1;
 const MAP_PRIVATE = 2;
+const MADV_DONTNEED = 4;
+
+/** A multiple of every platform's page. */
+const largestPage = 2 ** 16;
 
 interface Libc {
   mmap(
@@ -56,6 +68,7 @@ interface Libc {
     offset: number,
   ): Pointer;
   munmap(address: Pointer, bytes: number): number;
+  madvise(address: Pointer, bytes: number, advice: number): number;
 }
 
 let bound: Libc | undefined;
@@ -65,6 +78,7 @@ function bindLibc(): Libc {
   bound ??= {
     mmap: library.bind("intptr_t mmap(ptr addr, size_t length, int prot, int flags, int fd, int64_t offset)"),
     munmap: library.bind("int munmap(ptr addr, size_t length)"),
+    madvise: library.bind("int madvise(ptr addr, size_t length, int advice)"),
   };
   return bound;
 }

@@ -1,6 +1,6 @@
 /**
- * Weights laid out for products: for some quantised types the CPU has kernels that read several rows at once,
- * interleaved. Such a tensor is packed when its data is set, and nothing but a product can read it from then on.
+ * Weights laid out for products: for some types the CPU has kernels that read several rows at once, interleaved
+ * or in tiles. Such a tensor is packed when its data is set, and nothing but a product can read it from then on.
  */
 
 import { Arena, type Extents } from "./arena.ts";

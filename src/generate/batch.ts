@@ -9,7 +9,7 @@
 
 import { createRandom } from "../corpus/random.ts";
 import { ConfigError } from "../errors/errors.ts";
-import type { BatchDecoder } from "../model/batch-decoder.ts";
+import type { BatchDecoder, SequenceStep } from "../model/batch-decoder.ts";
 import type { StopReason } from "./generate.ts";
 import { createSampler, type Sampler, type SamplingOptions } from "./sampling.ts";
 
@@ -63,9 +63,7 @@ export async function* generateBatch(
   try {
     while (prompts.length > 0 || running.size > 0) {
       signal?.throwIfAborted();
-      let hasRoom = true;
-      while (hasRoom && running.size < maxSequences && prompts.length > 0)
-        hasRoom = await enter(decoder, prompts, running, signal);
+      await enter(decoder, { prompts, running, maxSequences }, signal);
       yield* leave(decoder, running);
       await advance(decoder, running, signal);
     }
@@ -87,6 +85,12 @@ interface Prompt {
   /** Once it is read: its sequence, and the logits after it. */
   sequence: number | undefined;
   logits: Float32Array | undefined;
+}
+
+/** An answer that is about to begin. */
+interface Entrant {
+  readonly prompt: Prompt;
+  readonly index: number;
 }
 
 interface Answer {
@@ -124,42 +128,78 @@ function waitingPrompt(decoder: BatchDecoder, request: BatchRequest, place: numb
   return { place, request, most, begun: 0, sequence: undefined, logits: undefined };
 }
 
-/** Begins the next answer, if it is sure to have cells to its end; reads its prompt if it is the first of it. */
-async function enter(
-  decoder: BatchDecoder,
-  prompts: Prompt[],
-  running: Set<Answer>,
-  signal?: AbortSignal,
-): Promise<boolean> {
-  const prompt = prompts[0]!;
-  const { request, begun } = prompt;
-  if (begun === request.seeds.length) {
-    if (prompt.sequence !== undefined) decoder.close(prompt.sequence);
-    prompts.shift();
-    return prompts.length > 0 && enter(decoder, prompts, running, signal);
+interface Batch extends BatchLimits {
+  readonly prompts: Prompt[];
+  readonly running: Set<Answer>;
+}
+
+/** Begins as many answers as have room, and cells to their end for sure; prompts that are new are read together. */
+async function enter(decoder: BatchDecoder, batch: Batch, signal?: AbortSignal): Promise<void> {
+  const { prompts, running } = batch;
+  const entering = entrants(decoder, batch);
+  await readPrompts(decoder, new Set(entering.map(({ prompt }) => prompt)), signal);
+  for (const { prompt, index } of entering) running.add(begin(decoder, prompt, index));
+  while (prompts[0] !== undefined && prompts[0].begun === prompts[0].request.seeds.length) {
+    const { sequence } = prompts.shift()!;
+    if (sequence !== undefined) decoder.close(sequence);
   }
-  let promised = 0;
+}
+
+function entrants(decoder: BatchDecoder, { prompts, running, maxSequences }: Batch): Entrant[] {
+  let free = decoder.freeCells;
   for (const { prompt, sequence } of running)
-    promised += prompt.request.prompt.length + prompt.most.cells - decoder.length(sequence);
-  const own = prompt.sequence === undefined ? request.prompt.length : 0;
-  if (own + prompt.most.cells > decoder.freeCells - promised) return false;
-  if (prompt.sequence === undefined) {
-    // By itself, so that its logits do not depend on what else runs.
-    prompt.sequence = decoder.open();
-    const step = { sequence: prompt.sequence, tokens: request.prompt, wants: "last" } as const;
-    [prompt.logits] = await decoder.step([step], signal);
+    free -= prompt.request.prompt.length + prompt.most.cells - decoder.length(sequence);
+  const entering: Entrant[] = [];
+  for (const prompt of prompts) {
+    let own = prompt.sequence === undefined ? prompt.request.prompt.length : 0;
+    for (let index = prompt.begun; index < prompt.request.seeds.length; index += 1) {
+      if (running.size + entering.length === maxSequences) return entering;
+      free -= own + prompt.most.cells;
+      if (free < 0) return entering;
+      own = 0;
+      entering.push({ prompt, index });
+    }
   }
-  const random = createRandom(request.seeds[begun]!);
-  const { vocabSize } = decoder.weights.config;
-  const sampler = createSampler(request.options, vocabSize, () => random.next());
+  return entering;
+}
+
+/** As many at once as one pass takes; none in two parts for the sake of others, which would change its sums. */
+async function readPrompts(
+  decoder: BatchDecoder,
+  prompts: ReadonlySet<Prompt>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const steps: SequenceStep[] = [];
+  const read: Prompt[] = [];
+  const flush = async (): Promise<void> => {
+    const logits = await decoder.step(steps.splice(0), signal);
+    for (const [i, prompt] of read.splice(0).entries()) prompt.logits = logits[i];
+  };
+  let room = decoder.chunkTokens;
+  for (const prompt of prompts) {
+    if (prompt.sequence !== undefined) continue;
+    const { prompt: tokens } = prompt.request;
+    if (tokens.length > room && steps.length > 0) await flush();
+    if (steps.length === 0) room = decoder.chunkTokens;
+    room -= tokens.length;
+    prompt.sequence = decoder.open();
+    steps.push({ sequence: prompt.sequence, tokens, wants: "last" });
+    read.push(prompt);
+  }
+  if (steps.length > 0) await flush();
+}
+
+function begin(decoder: BatchDecoder, prompt: Prompt, index: number): Answer {
+  const { request } = prompt;
+  const random = createRandom(request.seeds[index]!);
+  const sampler = createSampler(request.options, decoder.weights.config.vocabSize, () => random.next());
   sampler.read(request.prompt);
-  prompt.begun += 1;
-  const sequence = decoder.fork(prompt.sequence);
-  const answer: Answer = { prompt, index: begun, sequence, sampler, tokens: [], reason: undefined };
-  running.add(answer);
+  prompt.begun = index + 1;
+  const sequence = decoder.fork(prompt.sequence!);
+  const answer: Answer = { prompt, index, sequence, sampler, tokens: [], reason: undefined };
   if (request.options.maxTokens === 0) answer.reason = "length";
   else draw(answer, prompt.logits!);
-  return true;
+  return answer;
 }
 
 /** Draws a token, and says why it is the last if it is. */

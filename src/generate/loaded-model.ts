@@ -22,7 +22,7 @@ export interface LoadOptions extends BackendOptions {
   readonly contextTokens?: number;
   /** Type of cached keys and values; f32 when left out and the weights are f32, else f16. */
   readonly cacheType?: CacheType;
-  /** Whether quantised matrices are laid out anew for faster products, in memory of their own: yes when left out. */
+  /** Whether matrices are laid out anew where this processor then multiplies faster, in memory of their own: yes when left out. */
   readonly repack?: boolean;
 }
 

@@ -44,7 +44,8 @@ export interface SequenceStep {
 export class BatchDecoder implements Disposable {
   readonly weights: LlamaWeights;
   readonly contextTokens: number;
-  readonly #chunkTokens: number;
+  /** Tokens that go through the model at once. */
+  readonly chunkTokens: number;
   readonly #cache: KvCache;
   readonly #passes: PassStore;
   readonly #pool: CellPool;
@@ -63,7 +64,7 @@ export class BatchDecoder implements Disposable {
     }
     this.weights = weights;
     this.contextTokens = contextTokens;
-    this.#chunkTokens = chunkTokens;
+    this.chunkTokens = chunkTokens;
     this.#cache = createKvCache(backend, weights.config, {
       tokens: cells,
       dtype: options.cacheType ?? cacheTypeFor(weights),
@@ -139,7 +140,7 @@ export class BatchDecoder implements Disposable {
     this.#isStepping = true;
     try {
       const logits = steps.map((step) => new Float32Array(rowsOf(step) * this.weights.config.vocabSize));
-      for (const parts of chunked(steps, this.#chunkTokens)) await this.#run(parts, logits, signal);
+      for (const parts of chunked(steps, this.chunkTokens)) await this.#run(parts, logits, signal);
       return logits;
     } catch (error) {
       for (const [i, { sequence }] of steps.entries()) this.#shorten(sequence, before[i]!);

@@ -75,7 +75,7 @@ export function readModelFiles(named: string, head: HeadKind = "next-token"): Mo
 }
 
 export interface OpenOptions {
-  /** Whether quantised matrices are laid out for faster products, where the device can: in memory, not in the file. */
+  /** Whether matrices are laid out for faster products, where the device can: in memory, not in the file. */
   readonly repack?: boolean;
   /** Ids that are not in the tokenizer, so that they are never drawn. */
   readonly unusedIds?: readonly number[];
@@ -89,8 +89,10 @@ export function openWeights(
 ): OwnedWeights {
   const specs: Record<string, FileTensor> = {};
   for (const [name, info] of files.tensors) {
+    // f16 too: on processors with AMX its kernels read prompts faster, and do not round the states to f16.
     // The embedding's rows are looked up.
-    const isPackable = repack && isQuantised(info.type) && name !== "tok_embeddings.weight";
+    const isPackable =
+      repack && (isQuantised(info.type) || info.type === "f16") && name !== "tok_embeddings.weight";
     specs[name] = { ...fileTensor(files, name, info), isPackable };
   }
   return ownedWeights(files.config, openFileStorage("weights", backend, specs), unusedIds);

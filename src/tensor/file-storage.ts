@@ -117,12 +117,17 @@ function placeTensors(
   // Takes memory for those that have none yet.
   arena.allocate();
   packing.allocate();
-  for (const [tensor, spec] of copied) {
-    const read = ({ file, offset, bytes }: FilePlace): Uint8Array => files.get(file)!.read(offset, bytes);
-    const bytes = read(spec);
-    tensor.writeBytes(spec.convert === undefined ? bytes : spec.convert(bytes, (spec.more ?? []).map(read)));
-  }
+  for (const [tensor, spec] of copied) copyInto(tensor, spec, files);
   return tensors;
+}
+
+function copyInto(tensor: Tensor, spec: FileTensor, files: ReadonlyMap<string, OpenedFile>): void {
+  const read = ({ file, offset, bytes }: FilePlace): Uint8Array => files.get(file)!.read(offset, bytes);
+  const { more = [] } = spec;
+  const bytes = read(spec);
+  tensor.writeBytes(spec.convert === undefined ? bytes : spec.convert(bytes, more.map(read)));
+  // What is in memory of its own now need not be there twice.
+  for (const place of [spec, ...more]) files.get(place.file)!.mapped?.release(place.offset, place.bytes);
 }
 
 /** Arenas of packed tensors, and what is known of sizes. */

@@ -64,7 +64,6 @@ describe.skipIf(typeof binding === "string")(
         await expectSameLogits(written(type), {
           batches,
           contextTokens: config.maxSeqLen,
-          isF16: type === "f16",
         });
       },
     );

@@ -26,18 +26,10 @@ export const binding: Llama | string = await getLlama({
  */
 const tolerance = 64 * 2 ** -24;
 
-/**
- * On processors with AMX llama.cpp lays f16 matrices out for a kernel that multiplies them by f32 states; the plain
- * kernel, which Cria takes, rounds the states to f16 first, by 2⁻¹¹ each. Four such roundings stand one after another.
- */
-const toleranceOfAmx = 4 * 2 ** -11;
-
 export interface Reading {
   /** Each batch is read at once. */
   readonly batches: readonly Int32Array[];
   readonly contextTokens: number;
-  /** Whether the weights are f16. */
-  readonly isF16?: boolean;
 }
 
 /** Logits after each batch, by llama.cpp; its keys and values are f16. */
@@ -87,9 +79,6 @@ export async function expectSameLogits(path: string, reading: Reading): Promise<
   const ours = await ourLogits(backend, path, reading);
   for (const [i, logits] of ours.entries()) {
     expect(logits).toHaveLength(theirs[i]!.length);
-    const hasAmx = backend.features.some((feature) => feature.startsWith("AMX"));
-    expect(relativeDifference(logits, theirs[i]!)).toBeLessThan(
-      reading.isF16 === true && hasAmx ? toleranceOfAmx : tolerance,
-    );
+    expect(relativeDifference(logits, theirs[i]!)).toBeLessThan(tolerance);
   }
 }

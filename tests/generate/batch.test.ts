@@ -18,11 +18,11 @@ const options: BatchOptions = { temperature: 1, topK: 0, topP: 1, maxTokens: 8, 
 /** Answers in the order of requests and seeds; the decoder must be as it was in the end. */
 async function answersOf(
   requests: readonly BatchRequest[],
-  { cells = 512, maxSequences = 8 } = {},
+  { cells = 512, maxSequences = 8, chunkTokens = 512 } = {},
 ): Promise<BatchAnswer[]> {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);
-  using decoder = new BatchDecoder(backend, weights, { cells });
+  using decoder = new BatchDecoder(backend, weights, { cells, chunkTokens });
   const answers: BatchAnswer[] = [];
   for await (const answer of generateBatch(decoder, requests, { maxSequences })) answers.push(answer);
   expect(decoder.freeCells).toBe(decoder.cells);
@@ -73,6 +73,13 @@ describe("an answer", () => {
       )!;
       expect(answer.tokens).toEqual(tokens);
     }
+  });
+
+  test("is the same when its prompt does not fit into one pass with the others", async () => {
+    const requests = [request(1, 20, 2), request(2, 20, 2), request(3, 7, 1), request(4, 30, 1)];
+    const together = await answersOf(requests);
+    expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBe(6);
+    expect(await answersOf(requests, { chunkTokens: 32 })).toEqual(together);
   });
 
   test("ends before a stop token, at its limit, or where the context is full", async () => {
