@@ -18,24 +18,32 @@ export interface ContextShift {
   readonly keep: number;
 }
 
+/**
+ * Another way to make room.
+ *
+ * @param text what the decoder has read, and one token more, which is to be read next.
+ * @returns what is left of it, shorter and with the same last token.
+ */
+export type Forget = (text: readonly number[]) => readonly number[];
+
 /** @throws {ConfigError} unless there is room beside what is kept, and all that was read before is told. */
 export function checkContextShift(
-  shift: ContextShift | undefined,
+  shift: ContextShift | Forget | undefined,
   decoder: Decoder,
   history: ArrayLike<number>,
 ): void {
   if (shift === undefined) return;
-  const { keep } = shift;
-  if (!Number.isInteger(keep) || keep < 0 || keep >= decoder.contextTokens) {
-    throw new ConfigError(`a context of ${decoder.contextTokens} tokens cannot shift with ${keep} kept`, {
-      mend: "Keep fewer tokens, or open the model with a longer --context.",
-    });
-  }
+  if (typeof shift !== "function") checkKept(shift, decoder);
   if (history.length === decoder.length) return;
   throw new ConfigError(
     `the decoder has read ${decoder.length} tokens, and the history has ${history.length}`,
     { mend: "To shift the context, give all that was read as `history`." },
   );
+}
+
+/** How many tokens go, the first after those that are kept, of so many that were read. */
+export function shiftedOut(read: number, { keep }: ContextShift): number {
+  return Math.ceil((read - keep) / 2);
 }
 
 /**
@@ -47,13 +55,27 @@ export function checkContextShift(
 export async function shiftContext(
   decoder: Decoder,
   text: readonly number[],
-  { keep }: ContextShift,
+  shift: ContextShift | Forget,
   signal?: AbortSignal,
 ): Promise<number[]> {
-  const forgotten = Math.ceil((decoder.length - keep) / 2);
-  const left = [...text.slice(0, keep), ...text.slice(keep + forgotten)];
-  const moved = left.slice(keep, -1);
-  decoder.truncate(keep);
+  const left = typeof shift === "function" ? [...shift(text)] : shifted(text, decoder.length, shift);
+  let same = 0;
+  while (same < left.length - 1 && left[same] === text[same]) same += 1;
+  const moved = left.slice(same, -1);
+  decoder.truncate(same);
   if (moved.length > 0) await decoder.read(moved, signal);
   return left;
+}
+
+// --- internal ---
+
+function shifted(text: readonly number[], read: number, shift: ContextShift): number[] {
+  return text.toSpliced(shift.keep, shiftedOut(read, shift));
+}
+
+function checkKept({ keep }: ContextShift, { contextTokens }: Decoder): void {
+  if (Number.isInteger(keep) && keep >= 0 && keep < contextTokens) return;
+  throw new ConfigError(`a context of ${contextTokens} tokens cannot shift with ${keep} kept`, {
+    mend: "Keep fewer tokens, or open the model with a longer --context.",
+  });
 }

@@ -3,7 +3,7 @@
 import type { Decoder } from "../model/decoder.ts";
 import { createStreamDecoder } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { checkContextShift, shiftContext, type ContextShift } from "./context-shift.ts";
+import { checkContextShift, shiftContext, type ContextShift, type Forget } from "./context-shift.ts";
 import { checkTopLogprobs, logprobsOf, type TokenLogprobs } from "./logprobs.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
 import { drawFrom, readWith, type ReadTokens, type TokenProposer } from "./speculation.ts";
@@ -23,7 +23,7 @@ export interface GenerateOptions extends SamplingOptions {
   /** Guesses what comes next: several tokens are then read at once. The text is the same, and faster where it is right. */
   readonly proposer?: TokenProposer;
   /** The text goes on when the context is full, which else ends it. The history is then all that the decoder has read. */
-  readonly contextShift?: ContextShift;
+  readonly contextShift?: ContextShift | Forget;
 }
 
 export interface LogprobsListener {

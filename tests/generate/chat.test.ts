@@ -8,7 +8,8 @@ import { tinyConfig, tinyWeights } from "../tiny-model.ts";
 
 const tokenizer = tinyTokenizer();
 const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize, maxSeqLen: 512 };
-const greedy = { temperature: 0, topK: 0, topP: 1, maxTokens: 6, next: () => 0 };
+const { eosId } = tokenizer;
+const greedy = { temperature: 0, topK: 0, topP: 1, maxTokens: 6, next: () => 0, bannedIds: [eosId] };
 
 /** Sessions on decoders of their own of one model. */
 async function withSessions(
@@ -29,10 +30,26 @@ async function withSessions(
   }
 }
 
-async function asked(session: ChatSession, question: string, signal?: AbortSignal): Promise<ChatEvent[]> {
+async function asked(
+  session: ChatSession,
+  question: string,
+  signal?: AbortSignal,
+  maxTokens = greedy.maxTokens,
+): Promise<ChatEvent[]> {
   const events: ChatEvent[] = [];
-  for await (const event of session.ask(question, greedy, signal)) events.push(event);
+  for await (const event of session.ask(question, { ...greedy, maxTokens }, signal)) events.push(event);
   return events;
+}
+
+/** Tokens that a decoder sees, whenever one is asked for. */
+function seenBy(decoder: Decoder): () => number[] {
+  let seen: number[] = [];
+  const read = decoder.read.bind(decoder);
+  decoder.read = (tokens, signal) => {
+    seen = [...seen.slice(0, decoder.length), ...Array.from(tokens)];
+    return read(tokens, signal);
+  };
+  return () => seen.slice(0, decoder.length);
 }
 
 function textOf(events: readonly ChatEvent[]): string {
@@ -177,5 +194,76 @@ describe("a conversation", () => {
       expect(session.messages).toEqual([{ role: "system", content: "Be brief." }]);
       session.setSystem(undefined);
       expect(session.messages).toEqual([]);
+    }));
+});
+
+describe("an answer that overruns the context", () => {
+  const ends = { type: "done", reason: "length" };
+
+  test("goes on when the oldest turns are dropped amid it, which is said where it happens", () =>
+    withSessions(128, async (open) => {
+      const { session, decoder } = open();
+      const seen = seenBy(decoder);
+      await asked(session, "One?");
+      await asked(session, "Two?");
+      const events = await asked(session, "Three?", undefined, 60);
+      expect(events.at(-1)).toEqual({ ...ends, tokens: 60 });
+      // It began with all that was said in sight, for a quarter of the context was free.
+      const dropped = events.findIndex(({ type }) => type === "dropped");
+      expect(dropped).toBeGreaterThan(20);
+      expect(events[dropped]).toEqual({ type: "dropped", turns: 1 });
+      expect(session.messages[0]!.content).toBe("Two?");
+      expect(session.messages.at(-1)!.content).toBe(textOf(events).trim());
+      // The model saw the turns that are left, and of the answer every token but the last.
+      const prompt = encodePrompt(session.messages.slice(0, -1), tokenizer);
+      expect(seen().slice(0, prompt.length)).toEqual([...prompt]);
+      expect(seen()).toHaveLength(prompt.length + 59);
+    }));
+
+  test("goes on as a model does that never saw the dropped turn", () =>
+    withSessions(128, async (open) => {
+      const [{ session, decoder }, { decoder: fresh }] = [open(), open()];
+      const seen = seenBy(decoder);
+      await asked(session, "One?");
+      await asked(session, "Two?", undefined, 100);
+      const tokens = seen();
+      const prompt = encodePrompt([{ role: "user", content: "Two?" }], tokenizer);
+      // The last ones, written since the turn is out of sight.
+      for (let at = tokens.length - 5; at < tokens.length; at += 1) {
+        fresh.truncate(0);
+        const logits = await fresh.read(tokens.slice(0, at));
+        expect(logits.indexOf(Math.max(...logits))).toBe(tokens[at]);
+      }
+      expect(tokens.slice(0, prompt.length)).toEqual([...prompt]);
+    }));
+
+  test("with no turn left to drop goes on without its own beginning in sight, and says so", () =>
+    withSessions(96, async (open) => {
+      const { session, decoder } = open();
+      const seen = seenBy(decoder);
+      const events = await asked(session, "Why?", undefined, 200);
+      expect(events.filter(({ type }) => type === "shortened").length).toBeGreaterThan(2);
+      expect(events.some(({ type }) => type === "dropped")).toBe(false);
+      expect(events.at(-1)).toEqual({ ...ends, tokens: 200 });
+      expect(session.messages).toEqual([
+        { role: "user", content: "Why?" },
+        { role: "assistant", content: textOf(events).trim() },
+      ]);
+      const prompt = encodePrompt(session.messages.slice(0, 1), tokenizer);
+      expect(seen().slice(0, prompt.length)).toEqual([...prompt]);
+      // What comes next knows what was read.
+      expect((await asked(session, "Where?")).at(-1)).toMatchObject(ends);
+    }));
+
+  test("that is aborted after a turn was dropped is kept, and what was read is known", () =>
+    withSessions(128, async (open) => {
+      const [{ session }, { session: fresh }] = [open(), open()];
+      await asked(session, "One?");
+      const controller = new AbortController();
+      for await (const event of session.ask("Two?", { ...greedy, maxTokens: 100 }, controller.signal))
+        if (event.type === "dropped") controller.abort();
+      expect(session.messages[0]!.content).toBe("Two?");
+      session.reset();
+      expect(textOf(await asked(session, "Three?"))).toBe(textOf(await asked(fresh, "Three?")));
     }));
 });

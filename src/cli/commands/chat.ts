@@ -68,6 +68,8 @@ class Conversation {
   readonly #options: AskOptions;
   readonly #context: CommandContext;
   #answering: AbortController | undefined;
+  /** Whether the answer's line is not ended. */
+  #isAmid = false;
 
   constructor(session: ChatSession, options: AskOptions, context: CommandContext) {
     this.#session = session;
@@ -142,19 +144,23 @@ class Conversation {
 
   #show(event: ChatEvent): void {
     const { stdout, stderr, style } = this.#context;
+    const note = (text: string): void => {
+      stderr.write(`${this.#isAmid ? "\n" : ""}${style.dim(`(the context is full: ${text})`)}\n`);
+    };
     switch (event.type) {
       case "dropped":
-        stderr.write(
-          style.dim(
-            `(the context is full: the oldest ${event.turns === 1 ? "turn is" : `${event.turns} turns are`} forgotten)\n`,
-          ),
-        );
+        note(`the oldest ${event.turns === 1 ? "turn is" : `${event.turns} turns are`} forgotten`);
+        break;
+      case "shortened":
+        note("the beginning of this answer is forgotten");
         break;
       case "text":
         stdout.write(event.text);
+        this.#isAmid = true;
         break;
       case "done":
         stdout.write("\n");
+        this.#isAmid = false;
         if (event.reason !== "stop") stderr.write(style.dim(`(${endings[event.reason]})\n`));
         break;
     }
