@@ -89,7 +89,15 @@ async function fuzz(engine: Engine): Promise<BenchResult> {
 /** Writes what it is asked, a word at a time. */
 const echoEngine: Engine = {
   models: () => [{ id: "tiny", state: "ready", deaths: 0 }],
-  load: async () => ({ contextTokens: 256, vocabSize: 262, parameters: 1, fileBytes: 1 }),
+  load: async () => ({
+    contextTokens: 256,
+    vocabSize: 262,
+    parameters: 1,
+    fileBytes: 1,
+    packedBytes: 0,
+    cacheBytes: 0,
+    threads: 1,
+  }),
   async *generate({ prompt, count: texts }) {
     const text = JSON.stringify(prompt).slice(0, 200);
     yield { type: "accepted", promptTokens: text.length };

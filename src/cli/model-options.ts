@@ -8,7 +8,7 @@ import {
   type Mirostat,
   type SamplingOptions,
 } from "../generate/sampling.ts";
-import { loadModel, type LoadedModel } from "../generate/loaded-model.ts";
+import { loadModel, type LoadedModel, type LoadOptions } from "../generate/loaded-model.ts";
 import { cacheTypes, type CacheType } from "../model/kv-cache.ts";
 import type { Arguments, ArgumentValues } from "./command.ts";
 
@@ -145,15 +145,22 @@ export const samplingArguments = {
 
 /** The caller disposes it. */
 export function openModel(args: ArgumentValues<typeof modelArguments>): LoadedModel {
-  const { model, tokenizer, context, threads, device } = args;
-  return loadModel(model, {
+  return loadModel(args.model, loadOptionsOf(args));
+}
+
+/** @throws {ConfigError} for a type of cache that there is not. */
+export function loadOptionsOf(
+  args: Omit<ArgumentValues<typeof modelArguments>, "model">,
+): LoadOptions & { readonly device: string } {
+  const { tokenizer, context, threads, device, "cache-type": cacheType } = args;
+  return {
     device,
     repack: !args["as-stored"],
-    ...(args["cache-type"] === undefined ? {} : { cacheType: cacheTypeOf(args["cache-type"]) }),
+    ...(cacheType === undefined ? {} : { cacheType: cacheTypeOf(cacheType) }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(context === undefined ? {} : { contextTokens: context }),
     ...(threads === undefined ? {} : { threads }),
-  });
+  };
 }
 
 /** @throws {ConfigError} for a bias that cannot be read, and for mirostat's η without its τ. */

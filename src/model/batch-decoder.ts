@@ -82,6 +82,11 @@ export class BatchDecoder implements Disposable {
     return this.#pool.free;
   }
 
+  /** Memory of cached keys and values, in bytes. */
+  get cacheBytes(): number {
+    return this.#cache.bytes;
+  }
+
   /** Memory of the cache and the graphs, in bytes. */
   get bytes(): number {
     return this.#cache.bytes + this.#passes.bytes;

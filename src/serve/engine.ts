@@ -34,6 +34,11 @@ export interface ModelDescription {
   readonly parameters: number;
   /** Of the weights' files. */
   readonly fileBytes: number;
+  /** Of the weights that are laid out anew for faster products. */
+  readonly packedBytes: number;
+  /** Of cached keys and values. */
+  readonly cacheBytes: number;
+  readonly threads: number;
 }
 
 export interface ModelStatus {
@@ -122,6 +127,8 @@ export interface GenerateRequest {
   /** Reports each token's log-probability, and so many of the most probable ones. */
   readonly topLogprobs?: number;
   readonly format?: OutputFormat;
+  /** So many of the prompt's first tokens stay when the context shifts, BOS not counted; as the server has it when left out. */
+  readonly keep?: number;
   /** Whether the text goes on where the model would end it. */
   readonly ignoresEnd?: boolean;
 }

@@ -3,6 +3,7 @@
 import { freemem } from "node:os";
 import { basename } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
+import { tensorBytes } from "../formats/tensor-info.ts";
 import { readModelFiles } from "../model/load.ts";
 import { createApp, type MountedApp } from "./app.ts";
 import { ModelPool, type PoolModel } from "./worker/model-pool.ts";
@@ -92,7 +93,7 @@ export function poolModels(
       });
     }
     known.set(id, path);
-    const { weightBytes, cellBytes, contextTokens } = sizesOf(path, model.contextTokens);
+    const { weightBytes, cellBytes, contextTokens } = sizesOf(path, model);
     // As many contexts as four texts of full length need, if they take no more than a quarter of the memory.
     const affordable = Math.floor(memoryBytes / 4 / cellBytes);
     const cells = model.cells ?? Math.max(contextTokens, Math.min(4 * contextTokens, affordable));
@@ -104,17 +105,19 @@ export function poolModels(
 
 interface ModelSizes {
   readonly weightBytes: number;
-  /** An f16 key and value of each layer and key-value head. */
+  /** A key and a value of each layer and key-value head. */
   readonly cellBytes: number;
   readonly contextTokens: number;
 }
 
-function sizesOf(path: string, context: number | undefined): ModelSizes {
+function sizesOf(path: string, model: ServerOptions["model"]): ModelSizes {
   const { config, tensors } = readModelFiles(path);
   let weightBytes = 0;
   for (const { parts } of tensors.values()) for (const { bytes } of parts) weightBytes += bytes;
-  const cellBytes = config.nLayers * config.nKvHeads * config.headDim * 2 * 2;
-  return { weightBytes, cellBytes, contextTokens: context ?? config.maxSeqLen };
+  const isF32 = tensors.get("layers.0.attention.wk.weight")?.type === "f32";
+  const cacheType = model.cacheType ?? (isF32 ? "f32" : "f16");
+  const cellBytes = 2 * config.nLayers * tensorBytes(cacheType, [config.nKvHeads * config.headDim]);
+  return { weightBytes, cellBytes, contextTokens: model.contextTokens ?? config.maxSeqLen };
 }
 
 function optional<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Partial<Pick<T, K>> {

@@ -55,11 +55,33 @@ test("SIGTERM lets a running answer end, takes no new requests, and ends with 0"
   expect(stderr).not.toContain("secret");
 });
 
+test("what it is told about a model reaches the model's process", async () => {
+  const options = ["--context", "64", "--cells", "256", "--cache-type", "f16", "--parallel", "2"];
+  const shift = ["--context-shift", "--keep", "3"];
+  const named = `it=${model.path}`;
+  const running = start(folder, "serve", named, ...common, ...options, ...shift);
+  const url = await urlOf(running);
+  // Longer than its context.
+  const answer = await chat(url, { max_tokens: 80, ignore_eos: true });
+  expect(await answer.json()).toMatchObject({ usage: { completion_tokens: 80 } });
+  const refused = await chat(url, { n: 3 });
+  expect(await refused.json()).toMatchObject({ error: { message: "n (3) is above the 2 texts at a time" } });
+  const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: object[] };
+  // Of each of 256 cells a key and a value of two heads of 8 in each of two layers, in f16.
+  expect(data).toMatchObject([
+    { id: "it", context_tokens: 64, threads: 1, cache_bytes: 256 * 2 * 2 * 2 * 8 * 2, packed_bytes: 0 },
+  ]);
+  running.child.kill("SIGTERM");
+  expect((await running.ended).code).toBe(0);
+});
+
 describe("what cannot be is said before anything is opened:", () => {
   test.each([
     [["--host", "0.0.0.0"], /--host 0.0.0.0 lets other machines ask, and no API key is wanted of them/],
     [["--api-key", "short"], /API key 1 has 5 characters/],
     [["--api-key-file", "/absent.txt"], /there is no file of API keys at \/absent.txt/],
+    [["--cache-type", "q4"], /there is no cache type "q4"/],
+    [["--keep", "4"], /--keep 4 is for a context that shifts\n {2}Give --context-shift too\./],
     [["--cloud", "sagemake"], /--cloud is "sagemake", not one of sagemaker/],
   ])("%o", async (options, message) => {
     const { code, stderr } = await cria("serve", model.path, ...common, ...options);

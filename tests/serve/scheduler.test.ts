@@ -1,6 +1,8 @@
 /** Who is in the next pass through the model, and what happens when there is no room for all. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { generateTokens } from "../../src/generate/generate.ts";
+import { loadModel } from "../../src/generate/loaded-model.ts";
 import type { GenerateEvent, GenerateRequest, Usage } from "../../src/serve/engine.ts";
 import { FairQueue } from "../../src/serve/worker/fair-queue.ts";
 import { PassBudget } from "../../src/serve/worker/pass-budget.ts";
@@ -93,6 +95,63 @@ describe("texts that do not fit into the cache together", () => {
     await expect(run(model, request(tokens(300)))).rejects.toThrow(
       "has 300 tokens, and the context has room for 255",
     );
+  });
+});
+
+describe("a context that shifts", () => {
+  /** What a decoder of its own writes. */
+  async function written(prompt: readonly number[], contextTokens: number, keep: number): Promise<string> {
+    using alone = loadModel(folder.path, { device: "cpu", threads: 1, contextTokens });
+    const bannedIds = [alone.tokenizer.eosId, alone.tokenizer.bosId];
+    const options = { temperature: 0, topK: 0, topP: 1, bannedIds, maxTokens: 100, stopIds: [] };
+    const ids: number[] = [];
+    const shifting = { ...options, contextShift: { keep }, next: () => 0 };
+    for await (const id of generateTokens(alone.decoder, prompt, shifting)) ids.push(id);
+    return alone.tokenizer.decode([...prompt, ...ids]).slice(alone.tokenizer.decode(prompt).length);
+  }
+
+  test("lets a text go on past it, with the prompt's first tokens kept", async () => {
+    using model = open({ cells: 256, contextTokens: 48, contextShift: { keep: 1 } });
+    const prompt = tokens(20);
+    const { text, usage } = await run(model, request(prompt, { maxTokens: 100 }));
+    expect(usage.completionTokens).toBe(100);
+    expect(text).toBe(await written(prompt, 48, 1));
+    const kept = await run(model, request(prompt, { maxTokens: 100, keep: 20 }));
+    expect(kept.text).toBe(await written(prompt, 48, 20));
+    expect(kept.text).not.toBe(text);
+  });
+
+  test("ends it without the option, and with it after a context's tokens where no number is said", async () => {
+    using model = open({ cells: 256, contextTokens: 48 });
+    expect((await run(model, request(tokens(20), { maxTokens: 100 }))).usage.completionTokens).toBe(29);
+    using shifting = open({ cells: 256, contextTokens: 48, contextShift: { keep: 0 } });
+    const { maxTokens: _, ...endless } = request(tokens(20));
+    expect((await run(shifting, endless)).usage.completionTokens).toBe(48);
+  });
+
+  test("keeps a whole prompt, even one that leaves room for one token", async () => {
+    using model = open({ cells: 256, contextTokens: 48, contextShift: { keep: Number.MAX_SAFE_INTEGER } });
+    const { usage } = await run(model, request(tokens(47), { maxTokens: 30 }));
+    expect(usage.completionTokens).toBe(30);
+  });
+
+  test("changes no text beside others, whether they wait for cells or share a prompt", async () => {
+    using model = open({ cells: 256, contextTokens: 200, contextShift: { keep: 4 } });
+    const asked = [10, 11, 12].map((first) => request(tokens(150, first), { maxTokens: 120 }));
+    const alone: Ended[] = [];
+    for (const one of asked) alone.push(await run(model, one));
+    const together = await Promise.all(asked.map((one) => run(model, one)));
+    expect(together.map(({ text }) => text)).toEqual(alone.map(({ text }) => text));
+    const pair = await run(model, request(tokens(30), { count: 2, maxTokens: 200 }));
+    expect(pair.usage.completionTokens).toBe(400);
+    expect(pair.text.length).toBe(
+      2 * (await run(model, request(tokens(30), { maxTokens: 200 }))).text.length,
+    );
+  });
+
+  test("shifts where all cells are full, too", async () => {
+    using model = open({ cells: 256, contextTokens: 512, contextShift: { keep: 1 } });
+    expect((await run(model, request(tokens(200), { maxTokens: 400 }))).usage.completionTokens).toBe(400);
   });
 });
 

@@ -17,7 +17,7 @@ import { poolModels } from "../../serve/start.ts";
 import { ModelPool } from "../../serve/worker/model-pool.ts";
 import { openNamedStore, storeArguments, variantsOf } from "../annotation-options.ts";
 import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
-import { modelArguments } from "../model-options.ts";
+import { loadOptionsOf, modelArguments } from "../model-options.ts";
 import { Progress } from "../progress.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
@@ -173,20 +173,11 @@ function openPool(
   variants: Work["variants"],
   { stderr }: CommandContext,
 ): ModelPool {
-  const { context, tokenizer, threads } = args;
   const paths = [...new Set(variants.map(({ model }) => model))];
   const memoryBytes = 0.9 * freemem();
   const served = {
     models: paths.map((path) => ({ path, id: path })),
-    model: {
-      device: args.device,
-      repack: !args["as-stored"],
-      parallel: 8,
-      queue: 64,
-      ...(context === undefined ? {} : { contextTokens: context }),
-      ...(tokenizer === undefined ? {} : { tokenizer }),
-      ...(threads === undefined ? {} : { threads }),
-    },
+    model: { ...loadOptionsOf(args), parallel: 8, queue: 64 },
   };
   return new ModelPool(poolModels(served, memoryBytes), {
     memoryBytes,

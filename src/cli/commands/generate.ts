@@ -17,6 +17,7 @@ import {
 import { checkStopStrings } from "../../generate/stop-strings.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { defineCommand } from "../command.ts";
+import { contextShiftArguments, keptTokensOf } from "../context-shift-options.ts";
 import { constraintOf, grammarArguments, grammarOf } from "../grammar-options.ts";
 import { modelArguments, openModel, samplingArguments, samplingOf } from "../model-options.ts";
 import { formatNumberOf } from "../terminal.ts";
@@ -49,17 +50,7 @@ export const generate = defineCommand({
       valueHint: "TEXT",
       description: "End the text before this; may be given again",
     },
-    "context-shift": {
-      type: "boolean",
-      description: "When the context is full, forget the older half and go on",
-    },
-    keep: {
-      type: "string",
-      as: "integer",
-      min: -1,
-      valueHint: "N",
-      description: "With --context-shift: never forget the prompt's first N tokens; -1 is all",
-    },
+    ...contextShiftArguments,
     ...grammarArguments,
     ...samplingArguments,
     lookup: {
@@ -153,21 +144,6 @@ export const generate = defineCommand({
 });
 
 // --- internal ---
-
-interface ShiftArguments {
-  readonly "context-shift": boolean;
-  readonly keep: number | undefined;
-}
-
-/** How many tokens of the prompt are never forgotten, at most; undefined when the context does not shift. */
-function keptTokensOf({ "context-shift": isShifting, keep }: ShiftArguments): number | undefined {
-  // The beginning-of-text token always stays: the model was never trained without it.
-  if (isShifting) return keep === -1 ? Number.POSITIVE_INFINITY : 1 + (keep ?? 0);
-  if (keep === undefined) return undefined;
-  throw new ConfigError(`--keep ${keep} is for a context that shifts`, {
-    mend: "Give --context-shift too.",
-  });
-}
 
 function contextShiftOf(
   kept: number | undefined,

@@ -9,7 +9,8 @@ import { cloudRoutes, clouds, type Cloud } from "../../serve/routes/cloud.ts";
 import { isLoopback } from "../../serve/security/origin.ts";
 import { startServer, type ServerOptions } from "../../serve/start.ts";
 import { defineCommand, type ArgumentValues } from "../command.ts";
-import { modelArguments } from "../model-options.ts";
+import { contextShiftArguments, keptTokensOf } from "../context-shift-options.ts";
+import { loadOptionsOf, modelArguments } from "../model-options.ts";
 import type { TextStream } from "../terminal.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
@@ -69,6 +70,7 @@ const serveArguments = {
     valueHint: "N",
     description: "Tokens of all texts together; four contexts by default",
   },
+  ...contextShiftArguments,
   memory: {
     type: "string",
     as: "number",
@@ -120,7 +122,10 @@ type ServeArguments = ArgumentValues<typeof serveArguments>;
 export const serve = defineCommand({
   details:
     "OpenAI's clients work with it when their base URL is http://127.0.0.1:8080/v1. It listens to this machine only; to " +
-    "listen to others, give --host 0.0.0.0 and an API key. SIGTERM or Ctrl-C lets running requests end first.",
+    "listen to others, give --host 0.0.0.0 and an API key. SIGTERM or Ctrl-C lets running requests end first. A text " +
+    'that fills its context ends with "length"; with --context-shift it goes on up to --max-tokens, which is off by ' +
+    "default because a client is not told what the model no longer sees, and because a model that never ends a text " +
+    "then writes on until --timeout.",
   args: serveArguments,
   examples: [
     "cria serve runs/speedrun/model",
@@ -149,21 +154,12 @@ function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
     });
   }
   const write = (line: string): void => void stderr.write(line);
-  const { context, tokenizer, threads, cells, memory } = args;
+  const { memory } = args;
   return {
     models: args.models.map(modelOf),
     host: args.host,
     port: args.cloud.includes("vertex") ? Number(process.env["AIP_HTTP_PORT"] ?? args.port) : args.port,
-    model: {
-      device: args.device,
-      repack: !args["as-stored"],
-      parallel: args.parallel,
-      queue: args.queue,
-      ...(context === undefined ? {} : { contextTokens: context }),
-      ...(tokenizer === undefined ? {} : { tokenizer }),
-      ...(threads === undefined ? {} : { threads }),
-      ...(cells === undefined ? {} : { cells }),
-    },
+    model: modelSettingsOf(args),
     ...(memory === undefined ? {} : { memoryBytes: 1e9 * memory }),
     apiKeys,
     corsOrigins: args["cors-origin"],
@@ -172,6 +168,19 @@ function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
     ...(args.log === "none" ? {} : { log: args.log === "json" ? jsonLog(write) : readableLog(write) }),
     report: (message) => write(`${message}\n`),
     pageFolder: fileURLToPath(new URL("../../../dist/web", import.meta.url)),
+  };
+}
+
+/** @throws {ConfigError} for a type of cache that there is not, and for --keep without --context-shift. */
+function modelSettingsOf(args: ServeArguments): ServerOptions["model"] {
+  const { parallel, queue, cells } = args;
+  const keep = keptTokensOf(args);
+  return {
+    ...loadOptionsOf(args),
+    parallel,
+    queue,
+    ...(cells === undefined ? {} : { cells }),
+    ...(keep === undefined ? {} : { contextShift: { keep } }),
   };
 }
 

@@ -15,7 +15,7 @@ import {
 import { defineRoute, type RouteContext, type RouteModule } from "../route.ts";
 import { ChatAnswer, ChatRequest, messageOf } from "../schema/chat.ts";
 import { formatOf, toolsOf } from "../schema/output.ts";
-import { samplingOf, seedOf, stopsOf } from "../schema/sampling.ts";
+import { keepOf, samplingOf, seedOf, stopsOf } from "../schema/sampling.ts";
 import { answerChunks, wholeAnswer } from "./chat-answer.ts";
 import { chatEvents } from "./chat-events.ts";
 
@@ -64,6 +64,7 @@ function chatRequest(context: RouteContext, body: ChatRequest, client: string): 
     stop: stopsOf(body),
     sampling: samplingOf(body),
     ignoresEnd: body.ignore_eos === true,
+    ...keepOf(body),
     ...(format === undefined ? {} : { format }),
     ...(seed === undefined ? {} : { seed }),
     ...(body.logprobs === true ? { topLogprobs: body.top_logprobs ?? 0 } : {}),

@@ -7,7 +7,7 @@ import { begin, checkPromptSize, choicesOf, maxTokensOf, modelOf, usageBody } fr
 import { defineRoute, type RouteCall, type RouteContext, type RouteModule } from "../route.ts";
 import { CompletionAnswer, CompletionRequest } from "../schema/completion.ts";
 import { formatOf } from "../schema/output.ts";
-import { samplingOf, seedOf, stopsOf } from "../schema/sampling.ts";
+import { keepOf, samplingOf, seedOf, stopsOf } from "../schema/sampling.ts";
 
 export const completionRoutes: RouteModule = (context) => [
   defineRoute({
@@ -64,6 +64,7 @@ function requestsOf(context: RouteContext, body: CompletionRequest, client: stri
     stop: stopsOf(body),
     sampling: samplingOf(body),
     ignoresEnd: body.ignore_eos === true,
+    ...keepOf(body),
     ...(format === undefined ? {} : { format }),
     ...(typeof body.logprobs === "number" ? { topLogprobs: body.logprobs } : {}),
   };

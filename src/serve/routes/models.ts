@@ -13,6 +13,9 @@ const Model = z.object({
   state: z.enum(["unloaded", "loading", "ready", "failed"]),
   context_tokens: z.int().nullable().describe("Known once the model was opened."),
   parameters: z.int().nullable(),
+  threads: z.int().nullable(),
+  cache_bytes: z.int().nullable().describe("Of cached keys and values, all texts together."),
+  packed_bytes: z.int().nullable().describe("Of weights laid out anew for faster products."),
 });
 
 export const modelRoutes: RouteModule = ({ engine }) => {
@@ -25,6 +28,9 @@ export const modelRoutes: RouteModule = ({ engine }) => {
     state,
     context_tokens: description?.contextTokens ?? null,
     parameters: description?.parameters ?? null,
+    threads: description?.threads ?? null,
+    cache_bytes: description?.cacheBytes ?? null,
+    packed_bytes: description?.packedBytes ?? null,
   });
   return [
     {

@@ -36,6 +36,7 @@ export const SamplingFields = {
     .nullish()
     .describe("The text ends before the first of these."),
   ignore_eos: z.boolean().nullish().describe("Goes on where the model would end."),
+  n_keep: z.int().min(-1).nullish().describe("Of the prompt, kept when the context shifts; -1 is all."),
 } as const;
 
 type Sampling = z.output<z.ZodObject<typeof SamplingFields>>;
@@ -72,6 +73,12 @@ export function seedOf({ seed }: Sampling): number | undefined {
   if (seed === undefined || seed === null || seed === -1) return undefined;
   if (Math.abs(seed) > 2 ** 52) throw invalid("seed is beyond 2^52", "seed");
   return seed;
+}
+
+/** Undefined where nothing is said; of a whole prompt, beyond any number. */
+export function keepOf({ n_keep: keep }: Sampling): { readonly keep?: number } {
+  if (keep === undefined || keep === null) return {};
+  return { keep: keep === -1 ? Number.MAX_SAFE_INTEGER : keep };
 }
 
 // --- internal ---

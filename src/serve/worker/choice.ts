@@ -1,5 +1,6 @@
 /** One text that a request asks for: its tokens, how the next is drawn, and what of it may be shown. */
 
+import { shiftedOut, type ContextShift } from "../../generate/context-shift.ts";
 import { logprobsOf, type TokenLogprobs } from "../../generate/logprobs.ts";
 import type { Sampler } from "../../generate/sampling.ts";
 import type { StopStrings } from "../../generate/stop-strings.ts";
@@ -14,6 +15,8 @@ export interface ChoiceOptions {
   readonly sampler: Sampler;
   readonly stops: StopStrings;
   readonly text: TextDecoder;
+  /** Goes on when the context is full, where the text else ends. */
+  readonly contextShift?: ContextShift;
   /** Whether the spaces before the text are the format's and not the text's. */
   readonly trimsStart: boolean;
   readonly logprobs?: { readonly top: number; readonly report: (logprobs: TokenLogprobs) => TokenReport };
@@ -22,7 +25,7 @@ export interface ChoiceOptions {
 
 export class Choice {
   readonly index: number;
-  /** The prompt, and what was drawn. */
+  /** The prompt, and what was drawn, without what was forgotten to make room. */
   readonly tokens: number[];
   /** How many tokens were drawn, the one that ended the text included. */
   drawn = 0;
@@ -57,6 +60,22 @@ export class Choice {
     this.#tell(pushed.text, report);
     if (pushed.stopped) this.finish("stop");
     else if (this.drawn >= maxTokens) this.finish("length");
+  }
+
+  /**
+   * The context is full: the text ends, or forgets the older half of what it does not keep.
+   *
+   * @param read how many of its tokens the model has read.
+   * @returns how many of those are as before.
+   */
+  makeRoom(read: number): number {
+    const { contextShift } = this.#options;
+    if (contextShift === undefined) {
+      this.finish("length");
+      return read;
+    }
+    this.tokens.splice(contextShift.keep, shiftedOut(read, contextShift));
+    return contextShift.keep;
   }
 
   /** Ends the text, for a reason that is not in it. */

@@ -4,7 +4,7 @@
  * what room is left in the pass is shared among those that still read their prompts.
  *
  * A text that finds no room in the cache makes the youngest one give up its cells; that one reads its tokens again
- * later, and whoever reads the text does not notice.
+ * later, and whoever reads the text does not notice. So does one that forgets its older half in a full context.
  */
 
 import type { BatchDecoder, SequenceStep } from "../../model/batch-decoder.ts";
@@ -145,8 +145,10 @@ export class Scheduler {
     const { choice, sequence } = running;
     choice.take(logits);
     // What was drawn last has not been read: is there room to read it?
-    const isFull = !choice.isOver && this.#decoder.length(sequence!) >= this.#decoder.contextTokens;
-    if (isFull) choice.finish("length");
+    const read = this.#decoder.length(sequence!);
+    const { contextTokens, cells } = this.#decoder;
+    if (!choice.isOver && read >= Math.min(contextTokens, cells))
+      this.#decoder.truncate(sequence!, choice.makeRoom(read));
     if (choice.isOver) this.#end(running);
   }
 
@@ -225,7 +227,10 @@ export class Scheduler {
       const planned = this.#shared();
       const cells = planned.reduce((sum, { step }) => sum + step.tokens.length, 0);
       if (this.#free(cells)) return planned;
-      if (!this.#parkYoungest()) return this.#planAlone(planned[0]!);
+      if (this.#parkYoungest()) continue;
+      // The whole cache is one text's, which reads what fits.
+      const { running } = planned[0]!;
+      return [planOf(running, this.#unread(running), this.#decoder.freeCells)];
     }
   }
 
@@ -255,15 +260,6 @@ export class Scheduler {
     youngest.sequence = undefined;
     this.#preemptions += 1;
     return true;
-  }
-
-  /** The whole cache is one text's: it reads what fits, and ends where nothing does. */
-  #planAlone({ running }: Planned): Planned[] {
-    const { freeCells } = this.#decoder;
-    if (freeCells > 0) return [planOf(running, this.#unread(running), freeCells)];
-    running.choice.finish("length");
-    this.#end(running);
-    return [];
   }
 }
 

@@ -2,10 +2,12 @@
 
 import { randomInt } from "node:crypto";
 import { createRandom } from "../../corpus/random.ts";
+import type { ContextShift } from "../../generate/context-shift.ts";
 import { createSampler, type SamplingOptions } from "../../generate/sampling.ts";
 import { checkTopLogprobs } from "../../generate/logprobs.ts";
 import { createStopStrings } from "../../generate/stop-strings.ts";
 import { BatchDecoder } from "../../model/batch-decoder.ts";
+import type { CacheType } from "../../model/kv-cache.ts";
 import { openWeights, readModelFiles, type ModelFiles } from "../../model/load.ts";
 import type { OwnedWeights } from "../../model/weights.ts";
 import { openBackend, type Backend } from "../../tensor/backend.ts";
@@ -47,6 +49,10 @@ export interface ServedModelOptions {
   readonly device?: string;
   readonly threads?: number;
   readonly repack?: boolean;
+  /** Of cached keys and values; f32 when left out and the weights are f32, else f16. */
+  readonly cacheType?: CacheType;
+  /** Texts go on when their context is full, and keep so many tokens of the prompt unless a request says otherwise. */
+  readonly contextShift?: ContextShift;
 }
 
 export class ServedModel implements Disposable {
@@ -59,6 +65,7 @@ export class ServedModel implements Disposable {
   readonly #decoder: BatchDecoder;
   readonly #scheduler: Scheduler;
   readonly #parallel: number;
+  readonly #contextShift: ContextShift | undefined;
   readonly #counts = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   readonly #turn: () => Promise<() => void>;
 
@@ -87,12 +94,15 @@ export class ServedModel implements Disposable {
         unusedIds: unusedIds(this.#tokenizer),
       });
       owned.push(this.#weights);
-      this.#decoder = new BatchDecoder(this.#backend, this.#weights, { cells, contextTokens });
+      const size = { cells, contextTokens };
+      const cacheType = options.cacheType === undefined ? {} : { cacheType: options.cacheType };
+      this.#decoder = new BatchDecoder(this.#backend, this.#weights, { ...size, ...cacheType });
     } catch (error) {
       for (const owner of owned.toReversed()) owner[Symbol.dispose]();
       throw error;
     }
     this.#parallel = parallel;
+    this.#contextShift = options.contextShift;
     this.#turn = oneAtATime(turn);
     this.#scheduler = new Scheduler(this.#decoder, { parallel, queue }, this.#turn);
   }
@@ -105,7 +115,11 @@ export class ServedModel implements Disposable {
       for (const { bytes } of parts) fileBytes += bytes;
     }
     const { vocabSize } = this.#files.config;
-    return { contextTokens: this.#decoder.contextTokens, vocabSize, parameters, fileBytes };
+    const { contextTokens, cacheBytes } = this.#decoder;
+    const { threads } = this.#backend;
+    let packedBytes = 0;
+    for (const { isPacked, bytes } of Object.values(this.#weights.byName)) if (isPacked) packedBytes += bytes;
+    return { contextTokens, vocabSize, parameters, fileBytes, packedBytes, cacheBytes, threads };
   }
 
   get stats(): ModelStats {
@@ -233,7 +247,8 @@ export class ServedModel implements Disposable {
     const { vocabSize } = this.#files.config;
     const tokenizer = this.#tokenizer;
     if (topLogprobs !== undefined) checkTopLogprobs(topLogprobs);
-    const maxTokens = Math.min(request.maxTokens ?? Number.POSITIVE_INFINITY, this.#decoder.contextTokens);
+    // Where nothing is said, no more than a context, for one that shifts has no end.
+    const maxTokens = request.maxTokens ?? this.#decoder.contextTokens;
     const seed = request.seed ?? randomInt(2 ** 47);
     const report = tokenReports(tokenizer);
     const { ids: stopIds, strings: stopStrings } = this.#prompts.endings(request.prompt);
@@ -257,9 +272,18 @@ export class ServedModel implements Disposable {
         text: createStreamDecoder(tokenizer, prompt),
         trimsStart: request.prompt.type === "messages",
         ...(topLogprobs === undefined ? {} : { logprobs: { top: topLogprobs, report } }),
+        ...this.#shiftOf(prompt, request.keep),
         emit,
       });
     });
+  }
+
+  /** BOS is always kept, as attention rests on it. */
+  #shiftOf(prompt: readonly number[], asked?: number): { readonly contextShift?: ContextShift } {
+    if (this.#contextShift === undefined) return {};
+    const least = prompt[0] === this.#tokenizer.bosId ? 1 : 0;
+    const keep = asked === undefined ? Math.max(least, this.#contextShift.keep) : least + asked;
+    return { contextShift: { keep: Math.min(prompt.length, keep) } };
   }
 
   /** @throws {RequestError} for a prompt that is empty or leaves no room for an answer. */
