@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import { Hono, type Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { checkBlindness } from "./annotate/annotation.ts";
 import { readBody } from "./body.ts";
 import type { Engine } from "./engine.ts";
 import { defaultLimits, type ServerLimits } from "./limits.ts";
@@ -42,18 +43,13 @@ export interface AppOptions {
   readonly page?: StaticFiles;
   /** Further endpoints. */
   readonly routes?: readonly RouteModule[];
-  /** Applications that check their own requests' keys and bodies; where requests come from is checked here. */
-  readonly mounted?: readonly MountedApp[];
+  /** The annotation part, whose page is then served at `/annotate/`. It needs API keys. */
+  readonly annotation?: RouteModule;
   /** Whether the server still takes work. */
   readonly isOpen?: () => boolean;
 }
 
-/** An application of its own that answers below a path, such as `/annotate/api`. */
-export interface MountedApp {
-  readonly path: string;
-  readonly fetch: (request: Request) => Response | Promise<Response>;
-}
-
+/** @throws {ConfigError} for a key that is none, and for annotation without keys. */
 export function createApp(options: AppOptions): Hono<ServeEnvironment> {
   const limits = { ...defaultLimits, ...options.limits };
   const context: RouteContext = {
@@ -62,23 +58,13 @@ export function createApp(options: AppOptions): Hono<ServeEnvironment> {
     metrics: new Metrics(),
     isOpen: options.isOpen ?? (() => true),
   };
-  const modules = [...ownRoutes, ...(options.routes ?? [])];
-  const routes = modules.flatMap((module) => module(context));
   const app = new Hono<ServeEnvironment>();
   const gate = createGate(options);
-  for (const route of [...routes, documentRoute(routes)]) {
+  if (options.annotation !== undefined) checkBlindness(options.apiKeys ?? []);
+  for (const route of routesOf(options, context)) {
     app.on([route.method.toUpperCase()], [route.path], (c) =>
       serveRoute(c, route, { options, context, gate }),
     );
-  }
-  for (const mounted of options.mounted ?? []) {
-    const route = mountedRoute(mounted);
-    app.all(`${mounted.path}/*`, (c) => serveRoute(c, route, { options, context, gate }));
-  }
-  if (options.page !== undefined) {
-    for (const route of staticRoutes(options.page)) {
-      app.get(route.path, (c) => serveRoute(c, route, { options, context, gate }));
-    }
   }
   app.options("*", (c) => preflight(c, gate.origins));
   app.notFound((c) => problemResponse(c, notFound(c.req.method, c.req.path)));
@@ -97,8 +83,35 @@ const ownRoutes: readonly RouteModule[] = [
   embeddingRoutes,
   modelRoutes,
   tokenRoutes,
-  healthRoutes,
 ];
+
+/**
+ * Every route. An annotator who could ask a variant by its name would know which of two answers is its: beside the
+ * annotation part and what watches the server, all is then for holders of a key, the chat page and the clouds' routes
+ * too.
+ */
+function routesOf({ routes = [], annotation, page }: AppOptions, context: RouteContext): Route[] {
+  const files = page === undefined ? [] : staticRoutes(page);
+  const own = [...ownRoutes, ...routes].flatMap((module) => module(context));
+  const watching = healthRoutes(context);
+  if (annotation === undefined) {
+    const document = documentRoute([...own, ...watching]);
+    return [...own, ...watching, document, ...files.filter(({ path }) => !path.startsWith("/annotate/"))];
+  }
+  const annotating = annotation(context);
+  const document = documentRoute([...own, ...watching, ...annotating]);
+  const rest = [...own, document, ...files.filter((file) => !isOfAnnotation(file))];
+  return [...watching, ...annotating, ...files.filter(isOfAnnotation), ...rest.map(guarded)];
+}
+
+function guarded(route: Route): Route {
+  return { ...route, isPublic: false };
+}
+
+/** Scripts and styles lie in one folder for all pages, and hold no data. */
+function isOfAnnotation({ path }: Route): boolean {
+  return path.startsWith("/annotate/") || path.startsWith("/assets/");
+}
 
 interface Gate {
   readonly keys: ApiKeys;
@@ -252,7 +265,11 @@ function preflight(c: Context<ServeEnvironment>, origins: OriginRules): Response
 
 function problemResponse(c: Context<ServeEnvironment>, problem: ApiProblem): Response {
   if (problem.retryAfterSeconds !== undefined) c.header("retry-after", String(problem.retryAfterSeconds));
-  if (problem.status === 401) c.header("www-authenticate", "Bearer");
+  if (problem.status === 401) {
+    // A browser that opens a page asks its user.
+    const isPage = c.req.header("accept")?.includes("text/html") === true;
+    c.header("www-authenticate", isPage ? 'Basic realm="Cria"' : "Bearer");
+  }
   for (const [name, value] of Object.entries(securityHeaders)) c.header(name, value);
   return c.json(problemBody(problem), problem.status as ContentfulStatusCode);
 }
@@ -274,20 +291,6 @@ function documentRoute(routes: readonly Route[]): Route {
     summary: "This description",
     isPublic: true,
     handle: ({ c }) => c.json((document ??= openApiDocument(routes))),
-  };
-}
-
-/** Public to this application: the other asks for what it wants itself. */
-function mountedRoute({ path, fetch }: MountedApp): Route {
-  return {
-    method: "get",
-    path,
-    summary: "An application of its own",
-    isPublic: true,
-    async handle({ c }) {
-      const response = await fetch(c.req.raw);
-      return c.newResponse(response.body, response);
-    },
   };
 }
 

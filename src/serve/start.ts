@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
 import { tensorBytes } from "../formats/tensor-info.ts";
 import { readModelFiles } from "../model/load.ts";
-import { createApp, type MountedApp } from "./app.ts";
+import { createApp } from "./app.ts";
 import { ModelPool, type PoolModel } from "./worker/model-pool.ts";
 import type { ServedModelOptions } from "./worker/served-model.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -33,7 +33,8 @@ export interface ServerOptions {
   /** Of the built web page; there is none when the folder is not there. */
   readonly pageFolder?: string;
   readonly routes?: readonly RouteModule[];
-  readonly mounted?: readonly MountedApp[];
+  /** The annotation part; who made it disposes it once the server is closed. */
+  readonly annotation?: RouteModule;
 }
 
 export interface StartedServer {
@@ -58,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<StartedServer
   const page = pageFolder === undefined ? undefined : readStaticFiles(pageFolder);
   const app = createApp({
     engine: pool,
-    ...optional(options, ["limits", "corsOrigins", "log", "routes", "mounted"]),
+    ...optional(options, ["limits", "corsOrigins", "log", "routes", "annotation"]),
     ...(page === undefined ? {} : { page }),
     apiKeys,
     wantsLoopbackHost: isLoopback(host) && apiKeys.length === 0,
@@ -85,7 +86,8 @@ export function poolModels(
   memoryBytes: number,
 ): PoolModel[] {
   const known = new Map<string, string>();
-  return models.map(({ path, id = basename(path).replace(/\.(gguf|bin)$/, "") }) => {
+  return models.map((served) => {
+    const [path, id] = [served.path, modelId(served)];
     const other = known.get(id);
     if (other !== undefined) {
       throw new ConfigError(`${other} and ${path} would both be called "${id}"`, {
@@ -99,6 +101,11 @@ export function poolModels(
     const cells = model.cells ?? Math.max(contextTokens, Math.min(4 * contextTokens, affordable));
     return { id, options: { ...model, path, cells }, bytes: weightBytes + cells * cellBytes };
   });
+}
+
+/** As clients name it. */
+export function modelId({ path, id }: ServerOptions["models"][number]): string {
+  return id ?? basename(path).replace(/\.(gguf|bin)$/, "");
 }
 
 // --- internal ---

@@ -48,15 +48,15 @@ export function staticRoutes(files: StaticFiles): Route[] {
   }));
 }
 
-export function pageResponse(c: Context, { bytes, type, isImmutable }: StaticFile): Response {
+// --- internal ---
+
+function pageResponse(c: Context, { bytes, type, isImmutable }: StaticFile): Response {
   return c.body(bytes, 200, {
     "content-type": type,
     "cache-control": isImmutable ? "public, max-age=31536000, immutable" : "no-cache",
     "content-security-policy": pageContentPolicy,
   });
 }
-
-// --- internal ---
 
 const types: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",

@@ -2,10 +2,10 @@
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { embeddedFolder } from "../preference/databases.ts";
 import { tinyFolder, type TinyFolder } from "../serve/tiny-served.ts";
-import { cria, workFolder } from "./cria.ts";
+import { cria, start, workFolder } from "./cria.ts";
 
 let work: ReturnType<typeof workFolder>;
 let model: TinyFolder;
@@ -55,6 +55,70 @@ test("a script judges every prompt once, however often it is run, and its data s
   }
   const { stdout } = await cria(work.folder, "preferences", "stats", "out.jsonl");
   expect(stdout).toContain("judge.mjs (script)");
+});
+
+describe("one application with `cria serve`", () => {
+  const common = ["--port", "0", "--threads", "1", "--device", "cpu", "--log", "none"];
+  const statusOf = async (url: string, key?: string): Promise<number> =>
+    (await fetch(url, key === undefined ? {} : { headers: { authorization: `Bearer ${key}` } })).status;
+  const signIn = (url: string, token: string): Promise<Response> =>
+    fetch(`${url}/annotate/api/session`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ token }),
+    });
+
+  test("annotate guards the models by a key that it makes and shows to the lead", async () => {
+    const variants = [`${model.path}@1.5`, `${model.path}@0.7`];
+    const running = start(
+      work.folder,
+      "annotate",
+      ...variants,
+      ...common,
+      "--lead",
+      "Lea",
+      "--invite",
+      "Ann",
+    );
+    await running.says(/Batch "v1 helpfulness train" is open at /);
+    const { stdout } = running.written();
+    const [, url, token] = /^Ann: (http\S+)\/annotate\/#(\S+)$/m.exec(stdout)!;
+    const key = /^API key, for the lead alone: (\S+)$/m.exec(stdout)![1]!;
+    expect(stdout).toMatch(/^Lea \(lead\): http/m);
+    expect(await statusOf(`${url}/v1/models`)).toBe(401);
+    expect(await statusOf(`${url}/v1/models`, token)).toBe(401);
+    expect(await statusOf(`${url}/v1/models`, key)).toBe(200);
+    expect(await statusOf(`${url}/health`)).toBe(200);
+    expect((await signIn(url!, key)).status).toBe(401);
+    expect((await signIn(url!, token!)).status).toBe(200);
+    running.child.kill("SIGTERM");
+    expect((await running.ended).code).toBe(0);
+  });
+
+  test("serve --annotate has the page beside its API; its models answer", async () => {
+    const key = "only-the-lead-has-it";
+    const words = ["--annotate", "annotations", "--variant", "m@1.5", "--variant", "m@0.7", "--lead", "Lea"];
+    const running = start(work.folder, "serve", `m=${model.path}`, ...common, "--api-key", key, ...words);
+    await running.says(/Listening at /);
+    const [, url, token] = /^Lea \(lead\): (http\S+)\/annotate\/#(\S+)$/m.exec(running.written().stdout)!;
+    expect(await statusOf(`${url}/v1/models`)).toBe(401);
+    expect(await statusOf(`${url}/v1/models`, key)).toBe(200);
+    const cookie = (await signIn(url!, token!)).headers.getSetCookie()[0]!.split(";")[0]!;
+    const call = async (path: string, body?: object): Promise<Response> =>
+      fetch(`${url}/annotate/api${path}`, {
+        headers: { cookie, "content-type": "application/json" },
+        ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+      });
+    const idOf = async (response: Promise<Response>): Promise<string> =>
+      ((await (await response).json()) as { id: string }).id;
+    const draft = { policyVersion: "v9", quality: "helpfulness", split: "train", overlapShare: 0 };
+    const batch = await idOf(call("/lead/batches", { name: "served", ...draft }));
+    const task = await idOf(call(`/batches/${batch}/task`));
+    await call(`/tasks/${task}/question`, { text: "Who are you?" });
+    expect(await (await call(`/tasks/${task}/answers`)).text()).toContain('data: {"type":"done"}');
+    running.child.kill("SIGTERM");
+    expect((await running.ended).code).toBe(0);
+  });
 });
 
 test("what cannot be is refused with its mend", async () => {

@@ -1,17 +1,25 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRandom } from "../../src/corpus/random.ts";
 import { invite } from "../../src/preference/annotation/annotators.ts";
 import { closeBatch, openBatch, type Batch } from "../../src/preference/annotation/batches.ts";
 import type { Database } from "../../src/preference/database.ts";
-import { createAnnotationApp, type AnnotationApp } from "../../src/serve/annotate/app.ts";
+import { createAnnotation, type Annotation } from "../../src/serve/annotate/annotation.ts";
+import { createApp } from "../../src/serve/app.ts";
+import type { LoggedRequest } from "../../src/serve/request-log.ts";
+import { cloudRoutes } from "../../src/serve/routes/cloud.ts";
 import type { AnswerRequest } from "../../src/preference/annotation/answers.ts";
 import { openEmbeddedStore, type OpenedStore } from "../preference/databases.ts";
+import { noEngine } from "./no-engine.ts";
 
 let store: OpenedStore;
 let database: Database;
-let annotation: AnnotationApp;
+let annotation: Annotation;
+let app: ReturnType<typeof createApp>;
+const leadKey = "only-the-lead-has-it";
+const reports: string[] = [];
+const log: LoggedRequest[] = [];
 /** Settles before an answer's second half. */
 let half: Promise<void> = Promise.resolve();
 const generated: AnswerRequest[] = [];
@@ -24,21 +32,31 @@ const variants = [
 beforeAll(async () => {
   store = await openEmbeddedStore();
   database = store.database;
-  annotation = createAnnotationApp({
+  annotation = createAnnotation({
     database,
     variants,
     random: createRandom(5),
-    async *generate(request) {
-      generated.push(request);
-      if (request.prompt.at(-1)!.content === "fail") throw new Error("the model's process ended");
-      yield `first half of ${request.variant.place}, `;
-      await half;
-      yield "second half";
-    },
+    report: (reason) => reports.push(reason),
+    answersOf: () =>
+      async function* (request) {
+        generated.push(request);
+        if (request.prompt.at(-1)!.content === "fail") throw new Error("the process of secret/new ended");
+        yield `first half of ${request.variant.place}, `;
+        await half;
+        yield "second half";
+      },
+  });
+  const file = { bytes: new Uint8Array([49]), type: "text/html", isImmutable: false };
+  app = createApp({
+    engine: noEngine,
+    apiKeys: [leadKey],
+    annotation: annotation.routes,
+    page: new Map(["/", "/annotate/", "/assets/base.js"].map((path) => [path, file])),
+    log: (line) => log.push(line),
   });
 }, 120_000);
 afterAll(async () => {
-  annotation[Symbol.dispose]();
+  await annotation[Symbol.asyncDispose]();
   await store.close();
 });
 
@@ -61,7 +79,7 @@ type Ask = (
 ) => Promise<Response>;
 
 async function request(...[method, path, body, headers = {}]: Parameters<Ask>): Promise<Response> {
-  return annotation.app.request(`http://localhost/annotate/api${path}`, {
+  return app.request(`http://localhost/annotate/api${path}`, {
     method,
     headers: {
       host: "localhost",
@@ -98,18 +116,21 @@ async function events(response: Promise<Response>): Promise<Record<string, unkno
   const text = await (await response).text();
   return text
     .split("\n")
-    .filter((line) => line.startsWith("data:"))
+    .filter((line) => line.startsWith("data: {"))
     .map((line) => JSON.parse(line.slice(5)) as Record<string, unknown>);
+}
+
+/** Its status and what it says. */
+async function problemOf(response: Response): Promise<string> {
+  const { error } = (await response.json()) as { error: { message: string } };
+  return `${response.status} ${error.message}`;
 }
 
 test("without an invitation there is nothing, and a wrong one says so", async () => {
   expect((await request("GET", "/me")).status).toBe(401);
   expect((await request("GET", "/lead/batches")).status).toBe(401);
   const refused = await request("POST", "/session", { token: "guess" });
-  expect([refused.status, await refused.json()]).toEqual([
-    401,
-    { error: "This invitation is not valid any more." },
-  ]);
+  expect(await problemOf(refused)).toBe("401 This invitation is not valid any more.");
 });
 
 test("pages of other sites and bodies that are no JSON are refused", async () => {
@@ -117,7 +138,7 @@ test("pages of other sites and bodies that are no JSON are refused", async () =>
   expect((await ann("GET", "/me", undefined, { origin: "https://evil.example" })).status).toBe(403);
   expect((await ann("GET", "/me", undefined, { origin: "http://localhost" })).status).toBe(200);
   const plain = await ann("POST", "/session", {}, { "content-type": "text/plain" });
-  expect(plain.status).toBe(400);
+  expect(plain.status).toBe(415);
   expect((await ann("POST", `/tasks/${randomUUID()}/events`, { kind: "compare" })).status).toBe(400);
 });
 
@@ -131,9 +152,9 @@ test("a task from question to decision, undo and continuation; the page never le
   };
   const task = await noting(ann("GET", `/batches/${batch.id}/task`));
   expect(task).toMatchObject({ question: null, left: null, history: [], lastDecided: null });
-  expect(await json(ann("GET", `/tasks/${task.id}/answers`))).toMatchObject({
-    error: "there is no question yet",
-  });
+  expect(await problemOf(await ann("GET", `/tasks/${task.id}/answers`))).toBe(
+    "400 there is no question yet. Ask one.",
+  );
   await noting(ann("POST", `/tasks/${task.id}/question`, { text: "What is a cria?" }));
   const streamed = await events(ann("GET", `/tasks/${task.id}/answers`));
   expect(streamed.at(-1)).toEqual({ type: "done" });
@@ -155,16 +176,15 @@ test("a task from question to decision, undo and continuation; the page never le
   const compare = { kind: "compare", better: "left", strength: "better", safety: "both-safe" };
   expect((await ann("POST", `/tasks/${task.id}/events`, { id: randomUUID(), ...compare })).status).toBe(200);
   const twice = await ann("POST", `/tasks/${task.id}/events`, { id: randomUUID(), ...compare });
-  expect([twice.status, await twice.json()]).toEqual([
-    409,
-    { error: "this task is decided already", mend: "Undo it first, or go on with the next." },
-  ]);
+  expect(await problemOf(twice)).toBe(
+    "400 this task is decided already. Undo it first, or go on with the next.",
+  );
   const next = await noting(ann("GET", `/batches/${batch.id}/task`));
   expect(next.lastDecided).toBe(task.id);
   expect(next.progress.comparisons).toBe(1);
   await ann("POST", `/tasks/${task.id}/events`, { id: randomUUID(), kind: "undo" });
   expect((await noting(ann("GET", `/batches/${batch.id}/task`))).id).toBe(task.id);
-  expect((await ann("POST", `/tasks/${task.id}/continue`, {})).status).toBe(409);
+  expect((await ann("POST", `/tasks/${task.id}/continue`, {})).status).toBe(400);
   await ann("POST", `/tasks/${task.id}/events`, { id: randomUUID(), ...compare });
   const continued = await noting(ann("POST", `/tasks/${task.id}/continue`, {}));
   expect(continued.history).toEqual([
@@ -195,19 +215,22 @@ test("a page that comes late hears what was said before, and a page that leaves 
   expect(generated.length - before).toBe(2);
 });
 
-test("a model that fails is said to the page, and asked again at the next request", async () => {
+test("a model that fails is asked again; why it failed, which may name the variant, the server alone knows", async () => {
   const [batch, ann] = [await newBatch(), await signIn()];
   const { id } = await json(ann("GET", `/batches/${batch.id}/task`));
   await ann("POST", `/tasks/${id}/question`, { text: "fail" });
-  const failed = { type: "failed", message: "the model's process ended" };
-  expect(await events(ann("GET", `/tasks/${id}/answers`))).toEqual([failed]);
-  expect(await events(ann("GET", `/tasks/${id}/answers`))).toEqual([failed]);
+  reports.length = 0;
+  for (let i = 0; i < 2; i += 1) {
+    expect(await events(ann("GET", `/tasks/${id}/answers`))).toEqual([{ type: "failed" }]);
+  }
+  const reason = `an answer of "${batch.name}" failed: the process of secret/new ended`;
+  expect(reports).toEqual([reason, reason]);
 });
 
 test("a safety prompt names its risk and the way it tries", async () => {
   const [batch, ann] = [await newBatch("safety"), await signIn()];
   const { id } = await json(ann("GET", `/batches/${batch.id}/task`));
-  expect((await ann("POST", `/tasks/${id}/question`, { text: "q" })).status).toBe(409);
+  expect((await ann("POST", `/tasks/${id}/question`, { text: "q" })).status).toBe(400);
   expect(
     (await ann("POST", `/tasks/${id}/question`, { text: "q", risk: "rain", attack: "logic" })).status,
   ).toBe(400);
@@ -220,13 +243,10 @@ test("nobody reaches another's task, and only the lead the lead's pages", async 
   const [batch, ann, bob] = [await newBatch(), await signIn(), await signIn()];
   const { id } = await json(ann("GET", `/batches/${batch.id}/task`));
   const answers = await bob("POST", `/tasks/${id}/question`, { text: "q" });
-  expect([answers.status, await answers.json()]).toMatchObject([
-    409,
-    { error: "there is no such task of yours" },
-  ]);
+  expect(await problemOf(answers)).toBe("400 there is no such task of yours. Reload the page.");
   expect(
     (await bob("POST", `/tasks/${id}/events`, { id: randomUUID(), kind: "skip", note: "" })).status,
-  ).toBe(409);
+  ).toBe(400);
   for (const path of ["/lead/batches", "/lead/export"]) expect((await bob("GET", path)).status).toBe(403);
   expect((await bob("POST", "/lead/invitations", { name: "x", role: "lead" })).status).toBe(403);
 });
@@ -261,10 +281,9 @@ test("the lead opens a batch, invites, sees what is done, exports and closes", a
   });
   expect((await lead("POST", `/lead/batches/${id}/close`, {})).status).toBe(200);
   const again = await lead("POST", `/lead/batches/${id}/close`, {});
-  expect(await again.json()).toEqual({
-    error: 'batch "week 9" is closed',
-    mend: "Closed batches stay as they are; open a new one.",
-  });
+  expect(await problemOf(again)).toBe(
+    '400 batch "week 9" is closed. Closed batches stay as they are; open a new one.',
+  );
   const ann = await signIn();
   const { batches: open } = await json<{ batches: { id: string }[] }>(ann("GET", "/me"));
   expect(open.some((batch) => batch.id === id)).toBe(false);
@@ -275,5 +294,100 @@ test("a batch that is closed while an annotator writes says so", async () => {
   const { id } = await json(ann("GET", `/batches/${batch.id}/task`));
   await closeBatch(database, batch.id);
   const late = await ann("POST", `/tasks/${id}/question`, { text: "q" });
-  expect(await late.json()).toMatchObject({ error: `batch "${batch.name}" is closed` });
+  expect(await problemOf(late)).toMatch(`400 batch "${batch.name}" is closed.`);
+});
+
+describe("one server", () => {
+  const ask = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    Promise.resolve(app.request(`http://localhost${path}`, { headers: { host: "localhost", ...headers } }));
+  const bearer = { authorization: `Bearer ${leadKey}` };
+
+  test("an invitation opens the annotation part and nothing else: who could ask a variant would know it", async () => {
+    const token = await invite(database, "Curious", "lead");
+    const tries = [{}, { cookie: `cria_annotator=${token}` }, { authorization: `Bearer ${token}` }];
+    for (const path of [
+      "/v1/models",
+      "/v1/models/x",
+      "/metrics",
+      "/openapi.json",
+      "/",
+      "/slots",
+      "/v1/none",
+    ]) {
+      for (const headers of tries) expect([401, 404]).toContain((await ask(path, headers)).status);
+    }
+    for (const path of ["/v1/models", "/metrics", "/openapi.json", "/"]) {
+      for (const headers of tries) expect((await ask(path, headers)).status, path).toBe(401);
+      expect((await ask(path, bearer)).status, path).toBe(200);
+    }
+    for (const path of ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize"]) {
+      for (const headers of tries) {
+        const init = {
+          method: "POST",
+          headers: { ...headers, "content-type": "application/json" },
+          body: "{}",
+        };
+        expect((await app.request(path, init)).status, path).toBe(401);
+      }
+    }
+    for (const path of ["/health", "/annotate/", "/assets/base.js"])
+      expect((await ask(path)).status).toBe(200);
+  });
+
+  test("the lead's key signs nobody in", async () => {
+    expect((await ask("/annotate/api/me", bearer)).status).toBe(401);
+    expect((await ask("/annotate/api/lead/export", bearer)).status).toBe(401);
+    expect((await ask("/annotate/api/me", { cookie: `cria_annotator=${leadKey}` })).status).toBe(401);
+    expect((await request("POST", "/session", { token: leadKey })).status).toBe(401);
+  });
+
+  test("a browser that opens what is guarded asks its user for the key", async () => {
+    const opened = await ask("/", { accept: "text/html,application/xhtml+xml" });
+    expect([opened.status, opened.headers.get("www-authenticate")]).toEqual([401, 'Basic realm="Cria"']);
+    expect((await ask("/", { authorization: `Basic ${btoa(`:${leadKey}`)}` })).status).toBe(200);
+  });
+
+  test("routes of clouds, which elsewhere want no key, want it too", async () => {
+    const environment = {};
+    const routes = (["sagemaker", "huggingface"] as const).map((cloud) => cloudRoutes(cloud, environment));
+    const clouded = createApp({
+      engine: noEngine,
+      apiKeys: [leadKey],
+      annotation: annotation.routes,
+      routes,
+    });
+    for (const path of ["/invocations", "/"]) {
+      const init = { method: "POST", headers: { "content-type": "application/json" }, body: "{}" };
+      expect((await clouded.request(path, init)).status).toBe(401);
+    }
+  });
+
+  test("without keys it does not come to be, and without annotation it has no annotation page", async () => {
+    expect(() => createApp({ engine: noEngine, annotation: annotation.routes })).toThrow(
+      "annotators could ask the variants by name, for no API key is wanted of anybody",
+    );
+    const file = { bytes: new Uint8Array([49]), type: "text/html", isImmutable: false };
+    const plain = createApp({
+      engine: noEngine,
+      page: new Map([
+        ["/annotate/", file],
+        ["/", file],
+      ]),
+    });
+    expect((await plain.request("/annotate/")).status).toBe(404);
+    expect((await plain.request("/")).status).toBe(200);
+  });
+
+  test("headers, the log, the metrics and the limits are the server's, and its description has the routes", async () => {
+    log.length = 0;
+    const me = await ask("/annotate/api/me");
+    expect(me.headers.get("x-frame-options")).toBe("DENY");
+    expect(log).toMatchObject([{ path: "/annotate/api/me", status: 401, client: "anonymous" }]);
+    const metrics = await (await ask("/metrics", bearer)).text();
+    expect(metrics).toContain('cria_requests_total{route="/annotate/api/me",status="401"}');
+    const large = await request("POST", "/session", { token: "x".repeat(5_000_000) });
+    expect(large.status).toBe(413);
+    const { paths } = (await (await ask("/openapi.json", bearer)).json()) as { paths: object };
+    expect(paths).toHaveProperty("/annotate/api/tasks/{task}/events");
+  });
 });

@@ -83,6 +83,26 @@ describe("what cannot be is said before anything is opened:", () => {
     [["--cache-type", "q4"], /there is no cache type "q4"/],
     [["--keep", "4"], /--keep 4 is for a context that shifts\n {2}Give --context-shift too\./],
     [["--cloud", "sagemake"], /--cloud is "sagemake", not one of sagemaker/],
+    [
+      ["--annotate", "/tmp/none"],
+      /annotators could ask the variants by name, for no API key is wanted of anybody\n {2}Give --api-key KEY/,
+    ],
+    [
+      ["--variant", "tiny@1"],
+      /--variant is of the annotation page, and there is none\n {2}Give --annotate DIR/,
+    ],
+    [
+      ["--annotate", "/tmp/none", "--api-key", "0123456789abcdef"],
+      /annotators compare two variants, and there is tiny@0.8 alone\n.*--variant tiny@0.7 --variant tiny@1/,
+    ],
+    [
+      ["--annotate", "/tmp/none", "--api-key", "0123456789abcdef", "--variant", "other@1"],
+      /no model is served by the name "other"\n {2}Give --variant one of tiny\./,
+    ],
+    [
+      ["--annotate", "/tmp/none", "--api-key", "0123456789abcdef", "--cloud", "sagemaker"],
+      /--cloud sagemaker answers without a key, which --annotate cannot/,
+    ],
   ])("%o", async (options, message) => {
     const { code, stderr } = await cria("serve", model.path, ...common, ...options);
     expect(code).not.toBe(0);

@@ -141,7 +141,7 @@ async function followOnce(
         show({ ...texts, problem: "" });
         return "";
       case "failed":
-        return `The model failed: ${event.message}. Trying again …`;
+        return "A model failed; the server's log says why. Trying again …";
       case "text":
         texts[event.side] += event.text;
         showSoon();

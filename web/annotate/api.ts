@@ -59,7 +59,7 @@ export type EventBody = AnnotationEvent extends infer E
 export type AnswerEvent =
   | { readonly type: "text"; readonly side: "left" | "right"; readonly text: string }
   | { readonly type: "done" }
-  | { readonly type: "failed"; readonly message: string };
+  | { readonly type: "failed" };
 
 /** The server refuses: by its own words. What is no `ApiError` is a server that was not reached. */
 export class ApiError extends Error {
@@ -98,7 +98,10 @@ export async function* listen(taskId: string, signal: AbortSignal): AsyncGenerat
     const lines = (rest + step.value).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
-      if (line.startsWith("data:")) yield JSON.parse(line.slice(5)) as AnswerEvent;
+      const data = line.startsWith("data:") ? line.slice(5).trim() : "";
+      // The stream's own end, and what ended it before its time, say nothing of the answers.
+      if (data === "" || data === "[DONE]" || data.startsWith('{"error"')) continue;
+      yield JSON.parse(data) as AnswerEvent;
     }
   }
 }
@@ -107,12 +110,8 @@ export async function* listen(taskId: string, signal: AbortSignal): AsyncGenerat
 
 async function errorOf(response: Response): Promise<ApiError> {
   try {
-    const { error, mend } = (await response.json()) as { error: string; mend?: string };
-    const sentence = error.charAt(0).toUpperCase() + error.slice(1);
-    return new ApiError(
-      response.status,
-      mend === undefined || mend === "" ? sentence : `${sentence}. ${mend}`,
-    );
+    const { message } = ((await response.json()) as { error: { message: string } }).error;
+    return new ApiError(response.status, message.charAt(0).toUpperCase() + message.slice(1));
   } catch {
     return new ApiError(response.status, `The server answered ${response.status}.`);
   }

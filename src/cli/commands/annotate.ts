@@ -1,24 +1,25 @@
 /** `cria annotate`: people, or a script in their place, compare the answers of two variants. */
 
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { freemem } from "node:os";
 import { basename, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { createRandom, type Random } from "../../corpus/random.ts";
+import { pathToFileURL } from "node:url";
+import { createRandom } from "../../corpus/random.ts";
 import { readPrompts } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
-import { invite, listAnnotators, scriptAnnotator } from "../../preference/annotation/annotators.ts";
+import { scriptAnnotator } from "../../preference/annotation/annotators.ts";
 import { listBatches, openBatch, type Batch, type Variant } from "../../preference/annotation/batches.ts";
 import { annotateByScript, type AnnotatorScript } from "../../preference/annotation/script.ts";
 import type { Database } from "../../preference/database.ts";
 import { engineAnswers } from "../../serve/annotate/engine-answers.ts";
-import { startAnnotationServer } from "../../serve/annotate/server.ts";
-import { poolModels } from "../../serve/start.ts";
+import { poolModels, type ServerOptions } from "../../serve/start.ts";
 import { ModelPool } from "../../serve/worker/model-pool.ts";
 import { openNamedStore, storeArguments, variantsOf } from "../annotation-options.ts";
+import { answerTokens, openAnnotation, printInvitations } from "../annotation-part.ts";
 import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
 import { loadOptionsOf, modelArguments } from "../model-options.ts";
 import { Progress } from "../progress.ts";
+import { apiKeysOf, serverArguments, serveUntilStopped, surfaceOf } from "../server-options.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
 
@@ -80,7 +81,7 @@ const annotateArguments = {
     as: "integer",
     min: 1,
     alias: "n",
-    default: "512",
+    default: String(answerTokens),
     valueHint: "N",
     description: "Longest answer, in tokens",
   },
@@ -92,6 +93,8 @@ const annotateArguments = {
     valueHint: "N",
     description: "0 for any free one",
   },
+  ...serverArguments,
+  drain: { ...serverArguments.drain, default: "1" },
   ...sharedArguments,
 } as const;
 
@@ -99,38 +102,34 @@ type AnnotateArguments = ArgumentValues<typeof annotateArguments>;
 
 export const annotate = defineCommand({
   details:
-    "Serves a page on this machine where annotators, each by an invitation's link, write prompts and compare two " +
-    "streamed answers; and a lead's page. What is answered by which variant, annotators never see. With --judge, a " +
-    "module that exports a function (prompt, a, b) => ({better, strength, safety}) judges the answers to --prompts " +
-    "instead, and its data say so. `cria preferences export` writes what was collected.",
+    "Serves a page where annotators, each by an invitation's link, write prompts and compare two streamed answers; and a " +
+    "lead's page. What is answered by which variant, annotators never see: the rest of `cria serve`, which could tell, " +
+    "wants an API key, made at each start where none is given. With --judge, a module that exports a function " +
+    "(prompt, a, b) => ({better, strength, safety}) judges the answers to --prompts instead, and its data say so. " +
+    "`cria preferences export` writes what was collected.",
   args: annotateArguments,
   examples: [
     "cria annotate runs/v2/model@0.7 runs/v1/model@1 --lead Lea --invite Ann --invite Bob",
     "cria annotate model.gguf@0.5 model.gguf@1 --judge judge.js --prompts prompts.jsonl",
   ],
   async run(args, context) {
+    const apiKeys = apiKeysOf(args);
     const variants = variantsOf(args.variants);
     await using database = await openNamedStore(args.store);
     const batch = await namedBatch(database, args, variants);
-    const pool = openPool(args, variants, context);
-    const work = { database, batch, variants, pool, random: createRandom(randomInt(2 ** 31)) };
-    try {
-      if (args.judge === undefined) await serveUntilStopped(args, work, context);
-      else await judgeAll(args.judge, { args, ...work }, context);
-    } finally {
-      await pool.close();
-    }
+    const work = { args, database, batch, variants };
+    if (args.judge === undefined) await annotateByPeople(work, apiKeys, context);
+    else await judgeAll(args.judge, work, context);
   },
 });
 
 // --- internal ---
 
 interface Work {
+  readonly args: AnnotateArguments;
   readonly database: Database;
   readonly batch: Batch;
   readonly variants: readonly Omit<Variant, "place">[];
-  readonly pool: ModelPool;
-  readonly random: Random;
 }
 
 /** @throws {ConfigError} when the batch of this name is closed or compares other variants. */
@@ -168,68 +167,74 @@ function isSameVariant(a: Omit<Variant, "place">, b: Omit<Variant, "place">): bo
   return a.model === b.model && Math.abs(a.temperature - b.temperature) < 1e-6;
 }
 
-function openPool(
-  args: AnnotateArguments,
-  variants: Work["variants"],
-  { stderr }: CommandContext,
-): ModelPool {
-  const paths = [...new Set(variants.map(({ model }) => model))];
-  const memoryBytes = 0.9 * freemem();
-  const served = {
-    models: paths.map((path) => ({ path, id: path })),
+/** Each model once, named by its path. */
+function servedModels({ args, variants }: Work): Pick<ServerOptions, "models" | "model"> {
+  return {
+    models: [...new Set(variants.map(({ model }) => model))].map((path) => ({ path, id: path })),
     model: { ...loadOptionsOf(args), parallel: 8, queue: 64 },
   };
-  return new ModelPool(poolModels(served, memoryBytes), {
-    memoryBytes,
-    died: (model, reason) => void stderr.write(`the process of ${model} ended (${reason})\n`),
-  });
 }
 
-async function serveUntilStopped(
-  args: AnnotateArguments,
-  { database, batch, variants, pool, random }: Work,
-  { signal, stdout, stderr }: CommandContext,
+async function annotateByPeople(
+  work: Work,
+  apiKeys: readonly string[],
+  context: CommandContext,
 ): Promise<void> {
-  const server = await startAnnotationServer({
+  const { args, database, batch, variants } = work;
+  const keys = apiKeys.length > 0 ? apiKeys : [randomBytes(24).toString("base64url")];
+  const served = servedModels(work);
+  const options = {
+    ...served,
+    host: args.host,
+    port: args.port,
+    apiKeys: keys,
+    ...surfaceOf(args.log, context),
+  };
+  await using annotation = openAnnotation({
     database,
     variants,
-    random,
-    generate: engineAnswers(pool, { idOf: (model) => model, maxTokens: args.tokens }),
-    host: "127.0.0.1",
-    port: args.port,
-    pageFolder: fileURLToPath(new URL("../../../dist/web", import.meta.url)),
+    models: served.models,
+    maxTokens: args.tokens,
+    report: options.report,
   });
-  const link = async (name: string, role: "annotator" | "lead"): Promise<string> =>
-    `${name}${role === "lead" ? " (lead)" : ""}: ${server.url}/annotate/#${await invite(database, name, role)}\n`;
-  // Without a lead nobody could invite from the page.
-  const isFirst = !(await listAnnotators(database)).some(({ role }) => role === "lead");
-  const lead = args.lead ?? (isFirst ? "lead" : undefined);
-  if (lead !== undefined) stdout.write(await link(lead, "lead"));
-  for (const name of args.invite) stdout.write(await link(name, "annotator"));
-  stderr.write(`Batch "${batch.name}" is open at ${server.url}/annotate/\n`);
-  await new Promise<void>((stop) => {
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", () => stop());
+  await serveUntilStopped({ ...options, annotation: annotation.routes }, args.drain, {
+    signal: context.signal,
+    async ready(url) {
+      await printInvitations(url, { database, lead: args.lead, people: args.invite }, context.stdout);
+      if (apiKeys.length === 0) context.stdout.write(`API key, for the lead alone: ${keys[0]}\n`);
+      context.stderr.write(`Batch "${batch.name}" is open at ${url}/annotate/\n`);
+    },
   });
-  await server.close();
 }
 
-async function judgeAll(
-  file: string,
-  { args, database, batch, pool, random }: Work & { readonly args: AnnotateArguments },
-  { signal, stdout, stderr }: CommandContext,
-): Promise<void> {
+async function judgeAll(file: string, work: Work, { signal, stdout, stderr }: CommandContext): Promise<void> {
+  const { args, database, batch } = work;
   if (args.prompts === undefined) {
     throw new ConfigError("--judge needs prompts to be answered", { mend: "Give --prompts FILE." });
   }
   const prompts = readPrompts(args.prompts).map(({ dialog }) => dialog);
-  const annotator = await scriptAnnotator(database, basename(file));
-  using progress = new Progress({ label: "Judging", total: prompts.length, unit: "prompts", stream: stderr });
-  const generate = engineAnswers(pool, { idOf: (model) => model, maxTokens: args.tokens });
   const judge = await importJudge(file);
-  const annotation = { database, batch, annotator, judge, generate, random };
-  for await (const done of annotateByScript(prompts, annotation, signal)) progress.update({ done });
-  progress.end();
+  const annotator = await scriptAnnotator(database, basename(file));
+  const memoryBytes = 0.9 * freemem();
+  const pool = new ModelPool(poolModels(servedModels(work), memoryBytes), {
+    memoryBytes,
+    died: (model, reason) => void stderr.write(`the process of ${model} ended (${reason})\n`),
+  });
+  try {
+    using progress = new Progress({
+      label: "Judging",
+      total: prompts.length,
+      unit: "prompts",
+      stream: stderr,
+    });
+    const generate = engineAnswers({ idOf: (model) => model, maxTokens: args.tokens })(pool);
+    const random = createRandom(randomInt(2 ** 31));
+    const annotation = { database, batch, annotator, judge, generate, random };
+    for await (const done of annotateByScript(prompts, annotation, signal)) progress.update({ done });
+    progress.end();
+  } finally {
+    await pool.close();
+  }
   stdout.write(`${prompts.length} prompts judged by ${annotator.name} (script) in "${batch.name}"\n`);
 }
 

@@ -1,17 +1,17 @@
 /** `cria serve`: models behind an API that OpenAI's clients know. */
 
-import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../errors/errors.ts";
+import { checkBlindness } from "../../serve/annotate/annotation.ts";
 import { defaultLimits } from "../../serve/limits.ts";
-import { jsonLog, readableLog } from "../../serve/request-log.ts";
 import { cloudRoutes, clouds, type Cloud } from "../../serve/routes/cloud.ts";
 import { isLoopback } from "../../serve/security/origin.ts";
-import { startServer, type ServerOptions } from "../../serve/start.ts";
-import { defineCommand, type ArgumentValues } from "../command.ts";
+import type { ServerOptions } from "../../serve/start.ts";
+import { openNamedStore, servedVariants } from "../annotation-options.ts";
+import { answerTokens, openAnnotation, printInvitations } from "../annotation-part.ts";
+import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
 import { contextShiftArguments, keptTokensOf } from "../context-shift-options.ts";
 import { loadOptionsOf, modelArguments } from "../model-options.ts";
-import type { TextStream } from "../terminal.ts";
+import { apiKeysOf, serverArguments, serveUntilStopped, surfaceOf } from "../server-options.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
 
@@ -24,7 +24,7 @@ const serveArguments = {
     description: "Models, as PATH or NAME=PATH; opened when they are asked for",
   },
   ...sharedArguments,
-  host: { type: "string", default: "127.0.0.1", valueHint: "ADDRESS", description: "Where to listen" },
+  ...serverArguments,
   port: {
     type: "string",
     as: "integer",
@@ -33,13 +33,6 @@ const serveArguments = {
     valueHint: "N",
     description: "0 for any free one",
   },
-  "api-key": {
-    type: "string",
-    multiple: true,
-    valueHint: "KEY",
-    description: "Wanted of clients; may be given again",
-  },
-  "api-key-file": { type: "string", valueHint: "FILE", description: "Keys, one a line" },
   "unsafe-no-auth": { type: "boolean", description: "Listen to other machines without a key" },
   "cors-origin": {
     type: "string",
@@ -94,14 +87,6 @@ const serveArguments = {
     valueHint: "SECONDS",
     description: "Longest that one request may take",
   },
-  drain: {
-    type: "string",
-    as: "integer",
-    min: 0,
-    default: "30",
-    valueHint: "SECONDS",
-    description: "How long requests may go on when it is told to stop",
-  },
   cloud: {
     type: "string",
     multiple: true,
@@ -109,11 +94,21 @@ const serveArguments = {
     valueHint: "NAME",
     description: "Adds a cloud's routes: sagemaker, azure, huggingface or vertex",
   },
-  log: {
+  annotate: {
     type: "string",
-    choices: ["text", "json", "none"],
-    default: "text",
-    description: "A line for each request, on standard error",
+    valueHint: "DIR",
+    description: "Adds the annotation page, kept in this store (DATABASE_URL names a server instead)",
+  },
+  variant: {
+    type: "string",
+    multiple: true,
+    valueHint: "NAME@T",
+    description: "What new batches compare: a model's name and a temperature; all models by default",
+  },
+  lead: {
+    type: "string",
+    valueHint: "NAME",
+    description: "With --annotate, print a link to sign in by as a lead",
   },
 } as const;
 
@@ -125,35 +120,60 @@ export const serve = defineCommand({
     "listen to others, give --host 0.0.0.0 and an API key. SIGTERM or Ctrl-C lets running requests end first. A text " +
     'that fills its context ends with "length"; with --context-shift it goes on up to --max-tokens, which is off by ' +
     "default because a client is not told what the model no longer sees, and because a model that never ends a text " +
-    "then writes on until --timeout.",
+    "then writes on until --timeout. With --annotate, people compare answers of its models at /annotate/: they sign in by " +
+    "a lead's invitations, and have no key.",
   args: serveArguments,
   examples: [
     "cria serve runs/speedrun/model",
     "cria serve chat=llama-2-7b-chat.q4_k_m.gguf tiny=tinyllama/ --host 0.0.0.0 --api-key-file keys.txt --log json",
+    "cria serve new=runs/v2/model old=runs/v1/model --annotate annotations --lead Lea --api-key-file keys.txt",
   ],
-  async run(args, { stderr, signal }) {
-    const server = await startServer(optionsOf(args, stderr));
-    stderr.write(`Listening at ${server.url}\n`);
-    const terminate = new Promise<void>((told) => {
-      process.once("SIGTERM", () => told());
-      signal.addEventListener("abort", () => told());
+  async run(args, context) {
+    const options = optionsOf(args, context);
+    const listening = (url: string): void => void context.stderr.write(`Listening at ${url}\n`);
+    if (args.annotate === undefined) {
+      for (const name of ["variant", "lead"] as const) {
+        if (args[name] !== undefined && args[name].length > 0) throw withoutAnnotation(name);
+      }
+      await serveUntilStopped(options, args.drain, { ready: listening, signal: context.signal });
+      return;
+    }
+    checkBlindness(options.apiKeys ?? []);
+    if (args.cloud.length > 0) {
+      throw new ConfigError(`--cloud ${args.cloud[0]} answers without a key, which --annotate cannot`, {
+        mend: "Give the annotation page a server of its own.",
+      });
+    }
+    const variants = servedVariants(args.variant, options.models);
+    await using database = await openNamedStore(args.annotate);
+    await using annotation = openAnnotation({
+      database,
+      variants,
+      models: options.models,
+      maxTokens: Math.min(answerTokens, args["max-tokens"]),
+      report: options.report,
     });
-    await terminate;
-    await server.close(args.drain);
+    await serveUntilStopped({ ...options, annotation: annotation.routes }, args.drain, {
+      signal: context.signal,
+      async ready(url) {
+        const { lead } = args;
+        await printInvitations(url, { database, lead, people: [] }, context.stdout);
+        listening(url);
+      },
+    });
   },
 });
 
 // --- internal ---
 
 /** @throws {ConfigError} when other machines could ask without a key. */
-function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
-  const apiKeys = [...args["api-key"], ...keysIn(args["api-key-file"])];
+function optionsOf(args: ServeArguments, context: CommandContext): ServerOptions {
+  const apiKeys = apiKeysOf(args);
   if (!isLoopback(args.host) && apiKeys.length === 0 && !args["unsafe-no-auth"]) {
     throw new ConfigError(`--host ${args.host} lets other machines ask, and no API key is wanted of them`, {
       mend: "Give --api-key-file FILE or --api-key KEY; or --unsafe-no-auth where something else keeps strangers out.",
     });
   }
-  const write = (line: string): void => void stderr.write(line);
   const { memory } = args;
   return {
     models: args.models.map(modelOf),
@@ -165,9 +185,7 @@ function optionsOf(args: ServeArguments, stderr: TextStream): ServerOptions {
     corsOrigins: args["cors-origin"],
     routes: args.cloud.map((cloud) => cloudRoutes(cloud as Cloud, process.env)),
     limits: { maxTokens: args["max-tokens"], requestSeconds: args.timeout },
-    ...(args.log === "none" ? {} : { log: args.log === "json" ? jsonLog(write) : readableLog(write) }),
-    report: (message) => write(`${message}\n`),
-    pageFolder: fileURLToPath(new URL("../../../dist/web", import.meta.url)),
+    ...surfaceOf(args.log, context),
   };
 }
 
@@ -184,16 +202,9 @@ function modelSettingsOf(args: ServeArguments): ServerOptions["model"] {
   };
 }
 
-function keysIn(file: string | undefined): string[] {
-  if (file === undefined) return [];
-  if (!existsSync(file)) throw new ConfigError(`there is no file of API keys at ${file}`);
-  const lines = readFileSync(file, "utf8")
-    .split("\n")
-    .map((line) => line.trim());
-  const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));
-  if (keys.length > 0) return keys;
-  throw new ConfigError(`${file} has no API key`, {
-    mend: "Write one on a line: `openssl rand -hex 32` makes one.",
+function withoutAnnotation(name: string): ConfigError {
+  return new ConfigError(`--${name} is of the annotation page, and there is none`, {
+    mend: "Give --annotate DIR too.",
   });
 }
 

@@ -16,20 +16,23 @@ export type AnswerEvent =
   | { readonly type: "text"; readonly side: Side; readonly text: string }
   /** Both are whole and on the disk. */
   | { readonly type: "done" }
-  | { readonly type: "failed"; readonly message: string };
+  /** Why is the server's to know: a reason that names a model would tell which variant failed. */
+  | { readonly type: "failed" };
 
 /** An answer is cut here: no page and no one can read more. */
 const maxCharacters = 4_000_000;
 
-export class AnswerStreams implements Disposable {
+export class AnswerStreams implements AsyncDisposable {
   readonly #database: Database;
   readonly #generate: AnswerGenerator;
+  readonly #report: (reason: string) => void;
   readonly #makings = new Map<string, Making>();
   readonly #closing = new AbortController();
 
-  constructor(database: Database, generate: AnswerGenerator) {
+  constructor(database: Database, generate: AnswerGenerator, report: (reason: string) => void) {
     this.#database = database;
     this.#generate = generate;
+    this.#report = report;
   }
 
   /** @yields what was said so far, then what is said, then one `done` or `failed`. */
@@ -45,31 +48,35 @@ export class AnswerStreams implements Disposable {
     }
   }
 
-  /** Stops what is being made. */
-  [Symbol.dispose](): void {
+  /** Stops what is being made; settles when the database is not used any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
+    await Promise.all([...this.#makings.values()].map(({ ended }) => ended));
   }
 
   #make(task: Task, batch: Batch): Making {
     const making = new Making();
     this.#makings.set(task.id, making);
-    const run = async (): Promise<AnswerEvent> => {
-      try {
-        const [left, right] = await Promise.all([
-          this.#answer(making, "left", answerRequest(task, batch, "left")),
-          this.#answer(making, "right", answerRequest(task, batch, "right")),
-        ]);
-        await saveAnswers(this.#database, task, { left, right });
-        return { type: "done" };
-      } catch (error) {
-        return { type: "failed", message: error instanceof Error ? error.message : String(error) };
-      }
-    };
-    void run().then((end) => {
+    making.ended = this.#run(making, task, batch).then((end) => {
       this.#makings.delete(task.id);
       making.push(end);
     });
     return making;
+  }
+
+  async #run(making: Making, task: Task, batch: Batch): Promise<AnswerEvent> {
+    try {
+      const [left, right] = await Promise.all([
+        this.#answer(making, "left", answerRequest(task, batch, "left")),
+        this.#answer(making, "right", answerRequest(task, batch, "right")),
+      ]);
+      await saveAnswers(this.#database, task, { left, right });
+      return { type: "done" };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!this.#closing.signal.aborted) this.#report(`an answer of "${batch.name}" failed: ${reason}`);
+      return { type: "failed" };
+    }
   }
 
   async #answer(making: Making, side: Side, request: AnswerRequest): Promise<string> {
@@ -90,6 +97,7 @@ export class AnswerStreams implements Disposable {
 
 class Making {
   readonly events: AnswerEvent[] = [];
+  ended: Promise<void> = Promise.resolve();
   #waiting = new Set<() => void>();
 
   push(event: AnswerEvent): void {

@@ -31,15 +31,25 @@ export function createApiKeys(keys: readonly string[]): ApiKeys {
   };
 }
 
-/** The key of a request: `Authorization: Bearer`, as OpenAI has it, or `api-key`, as Azure has it. */
+/**
+ * The key of a request: `Authorization: Bearer`, as OpenAI has it, `api-key`, as Azure has it, or the password of
+ * `Basic`, which browsers ask for.
+ */
 export function keyOf(header: (name: string) => string | undefined): string | undefined {
-  const bearer = /^Bearer +(\S+)$/i.exec(header("authorization") ?? "")?.[1];
-  return bearer ?? header("api-key") ?? header("x-api-key");
+  const [, scheme = "", sent = ""] = /^(Bearer|Basic) +(\S+)$/i.exec(header("authorization") ?? "") ?? [];
+  if (scheme.toLowerCase() === "bearer") return sent;
+  return header("api-key") ?? header("x-api-key") ?? (scheme === "" ? undefined : passwordOf(sent));
 }
 
 // --- internal ---
 
 const shortestKey = 16;
+
+/** RFC 7617: the user's name, which may be anything here, a colon, and the password. */
+function passwordOf(credentials: string): string {
+  const text = Buffer.from(credentials, "base64").toString();
+  return text.slice(text.indexOf(":") + 1);
+}
 
 /** Of one length, so that comparing takes one time. */
 function digest(key: string): Buffer {
