@@ -12,7 +12,8 @@
  *    others, Llama 2's too, {@link withToolsInText} says in plain messages what tools there are, what was called and
  *    what came back;
  * 2. what it may write: {@link toolGrammar} for `tool_choice`, run by a `TokenGrammar`: "auto" lets it write any text
- *    but holds it to a whole call once it has begun one, "required" and a named function begin with the call;
+ *    but holds it to a whole call once it has begun one, "required" and a named function begin with the call; where
+ *    an answer is held to a format (`response_format`), "auto" lets it be that or a call;
  * 3. what it wrote: {@link parseToolCalls} of the whole answer, or {@link ToolCallParser} piece by piece.
  */
 
@@ -37,7 +38,7 @@ import { jsonRules, list, row, whiteSpace } from "./grammar/json-text.ts";
 import { hermesCalls, type CallFormat } from "./tools/call-format.ts";
 
 export { callFormatOf, hermesCalls, mistralCalls, type CallFormat } from "./tools/call-format.ts";
-export { parseToolCalls, ToolCallParser } from "./tools/call-parser.ts";
+export { parseToolCalls, ToolCallParser, type CallPlace } from "./tools/call-parser.ts";
 
 export interface ToolDefinition {
   readonly type: "function";
@@ -59,6 +60,8 @@ export interface ToolGrammarOptions {
   /** Whether one answer may have several calls: yes when left out. */
   readonly isParallel?: boolean;
   readonly format?: CallFormat;
+  /** What an answer without calls is held to: with it, a call stands alone and not after a text. */
+  readonly content?: Grammar | undefined;
 }
 
 /**
@@ -69,10 +72,10 @@ export interface ToolGrammarOptions {
 export function toolGrammar(
   tools: readonly ToolDefinition[],
   toolChoice: ToolChoice,
-  { isParallel = true, format = hermesCalls }: ToolGrammarOptions = {},
+  { isParallel = true, format = hermesCalls, content }: ToolGrammarOptions = {},
 ): Grammar | undefined {
   checkTools(tools, toolChoice);
-  if (toolChoice === "none" || tools.length === 0) return undefined;
+  if (toolChoice === "none" || tools.length === 0) return content;
   const chosen =
     typeof toolChoice === "string"
       ? tools
@@ -82,9 +85,8 @@ export function toolGrammar(
   // A named function is called once, as with OpenAI.
   const most = isParallel && typeof toolChoice === "string" ? Number.POSITIVE_INFINITY : 1;
   rules.set("calls", format.isList ? callList(most) : markedCalls(format, most));
-  const root =
-    toolChoice === "auto" ? freeText(format.open, rules) : sequence(text(format.open), rule("calls"));
-  rules.set("root", root);
+  const calls = sequence(text(format.open), rule("calls"));
+  rules.set("root", toolChoice === "auto" ? callsOrText(format.open, content, rules) : calls);
   return { rules, root: "root" };
 }
 
@@ -182,6 +184,14 @@ function callOf(
 
 function keyed(key: string, value: Expression): Expression {
   return sequence(text(JSON.stringify(key)), text(":"), whiteSpace, value);
+}
+
+/** Calls or a text of the content's grammar; or any text, which may end in calls. */
+function callsOrText(mark: string, content: Grammar | undefined, rules: Map<string, Expression>): Expression {
+  if (content === undefined) return freeText(mark, rules);
+  const own = renamed(content, (name) => `content-${name}`);
+  for (const [name, expression] of own.rules) rules.set(name, expression);
+  return choice(sequence(text(mark), rule("calls")), rule(own.root));
 }
 
 function callList(most: number): Expression {

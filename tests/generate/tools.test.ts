@@ -13,6 +13,8 @@ import {
   type ToolChoice,
   type ToolDefinition,
 } from "../../src/generate/tools.ts";
+import { parseGbnf } from "../../src/generate/grammar/gbnf.ts";
+import { grammarOfSchema } from "../../src/generate/grammar/json-schema.ts";
 import { printed } from "../dialog/printed.ts";
 import { fits } from "./grammar/reading.ts";
 
@@ -89,6 +91,28 @@ describe("the grammar of an answer", () => {
   test("none, and no tools: any text will do", () => {
     expect(toolGrammar(tools, "none")).toBeUndefined();
     expect(toolGrammar([], "auto")).toBeUndefined();
+  });
+
+  test("with a format, auto: a call alone, or a text of the format alone", () => {
+    const content = grammarOfSchema({ enum: ["a", 1] });
+    const held = (choice: ToolChoice, text: string): boolean =>
+      fits(toolGrammar(tools, choice, { content })!, text);
+    for (const text of ['"a"', "1", paris, `${paris}\n${clock}`])
+      expect([text, held("auto", text)]).toEqual([text, true]);
+    for (const text of ["", "a", "2", `1 ${paris}`, `${paris} 1`, '"<tool_call>"'])
+      expect([text, held("auto", text)]).toEqual([text, false]);
+    // A call that must be is one, and without calls the format is left.
+    expect(held("required", paris)).toBe(true);
+    expect(held("required", "1")).toBe(false);
+    expect(held("none", "1")).toBe(true);
+    expect(held("none", paris)).toBe(false);
+  });
+
+  test("with a format whose rules have the names of its own", () => {
+    const content = parseGbnf('root ::= call | string | calls\ncall ::= "c"\nstring ::= "s"\ncalls ::= "<t"');
+    for (const text of ["c", "s", "<t", paris])
+      expect([text, fits(toolGrammar(tools, "auto", { content })!, text)]).toEqual([text, true]);
+    expect(fits(toolGrammar(tools, "auto", { content })!, "<tc")).toBe(false);
   });
 
   test("Mistral's list of calls", () => {
@@ -209,6 +233,22 @@ describe("the calls in an answer", () => {
       [],
     ]);
     expect(parser.end()).toEqual([]);
+  });
+
+  test("where an answer is held to a format are at its beginning or are not", () => {
+    const read = (answer: string): ReturnType<ToolCallParser["push"]> => {
+      const parser = new ToolCallParser(hermesCalls, "beginning");
+      return [...parser.push(answer.slice(0, 4)), ...parser.push(answer.slice(4)), ...parser.end()];
+    };
+    const quoted = JSON.stringify({ said: paris });
+    const textOf = (events: ReturnType<ToolCallParser["push"]>): string =>
+      events.map((event) => (event.type === "text" ? event.text : `<${event.type}>`)).join("");
+    for (const text of [quoted, `x ${clock}`, "<to", "  <tool_x", "", " 1 "])
+      expect(textOf(read(text))).toBe(text);
+    expect(read(clock)).toEqual([
+      { type: "call", index: 0, name: "now" },
+      { type: "arguments", index: 0, text: "{}" },
+    ]);
   });
 
   test("are the same however the answer is cut", () => {

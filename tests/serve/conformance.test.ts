@@ -214,6 +214,35 @@ describe("OpenAI's client:", () => {
     await expect(openai.chat.completions.create(wrong)).rejects.toThrow(/tool_choice names fly/);
   });
 
+  test("with tools and a format an answer is a call, or a text of the format", async () => {
+    const mark = 3 + "<".codePointAt(0)!;
+    const held = {
+      ...options,
+      max_tokens: 300,
+      tools: [tool],
+      parallel_tool_calls: false,
+      response_format: placeFormat,
+    };
+    const calling = { ...held, logit_bias: { [mark]: 100 } };
+    const called = (await openai.chat.completions.create(calling)).choices[0]!;
+    expect(called).toMatchObject({ finish_reason: "tool_calls", message: { content: null } });
+    const [call] = called.message.tool_calls as OpenAI.ChatCompletionMessageFunctionToolCall[];
+    expect(places).toContainEqual(JSON.parse(call!.function.arguments));
+    const silent = { ...held, logit_bias: { [mark]: -100 } };
+    const said = (await openai.chat.completions.create(silent)).choices[0]!;
+    expect(said.finish_reason).toBe("stop");
+    expect(said.message.tool_calls).toBeUndefined();
+    expect(places).toContainEqual(JSON.parse(said.message.content!));
+    expect(await openai.chat.completions.stream(silent).finalContent()).toBe(said.message.content);
+    const streamed = await openai.chat.completions.stream(calling).finalMessage();
+    expect(streamed.tool_calls).toMatchObject([{ function: call!.function }]);
+    // What must be a call is one, and what may not be is of the format.
+    const must = await openai.chat.completions.create({ ...silent, tool_choice: "required" });
+    expect(must.choices[0]!.message.tool_calls).toHaveLength(1);
+    const none = await openai.chat.completions.create({ ...calling, tool_choice: "none" });
+    expect(places).toContainEqual(JSON.parse(none.choices[0]!.message.content!));
+  });
+
   test("the list of models", async () => {
     const models = await openai.models.list();
     expect(models.data.map(({ id }) => id)).toEqual(["tiny"]);

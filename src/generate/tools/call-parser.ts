@@ -43,17 +43,21 @@ export function parseToolCalls(
   return { content: content.trimEnd(), calls: calls.filter((call) => isJson(call.arguments)) };
 }
 
+/** Where calls may begin: after any text, or only at the beginning of an answer that is else a text held to a format. */
+export type CallPlace = "anywhere" | "beginning";
+
 /** Reads an answer piece by piece. What may be the beginning of a call is held back until that is certain. */
 export class ToolCallParser {
   readonly #format: CallFormat;
-  #state: "text" | "calls" | "arguments" = "text";
+  #state: "beginning" | "text" | "calls" | "arguments" | "no-calls";
   /** Not yet told. */
   #held = "";
   #index = -1;
   readonly #scanner = new JsonScanner();
 
-  constructor(format: CallFormat = hermesCalls) {
+  constructor(format: CallFormat = hermesCalls, place: CallPlace = "anywhere") {
     this.#format = format;
+    this.#state = place === "anywhere" ? "text" : "beginning";
   }
 
   push(piece: string): ToolEvent[] {
@@ -77,13 +81,27 @@ export class ToolCallParser {
   /** @returns whether more can be told of what is held. */
   #advance(events: ToolEvent[]): boolean {
     switch (this.#state) {
+      case "beginning":
+        return this.#readBeginning();
       case "text":
         return this.#readText(events);
       case "calls":
         return this.#readCall(events);
       case "arguments":
         return this.#readArguments(events);
+      case "no-calls":
+        if (this.#held !== "") events.push({ type: "text", text: this.#held });
+        this.#held = "";
+        return false;
     }
+  }
+
+  #readBeginning(): boolean {
+    const { open } = this.#format;
+    const text = this.#held.trimStart();
+    if (text.length < open.length && open.startsWith(text)) return false;
+    this.#state = text.startsWith(open) ? "text" : "no-calls";
+    return true;
   }
 
   #readText(events: ToolEvent[]): boolean {

@@ -1,7 +1,7 @@
 /** What a chat model writes, told apart: text, and calls of tools. */
 
 import { randomUUID } from "node:crypto";
-import { callFormatOf, ToolCallParser, type CallFormat } from "../../generate/tools.ts";
+import { callFormatOf, ToolCallParser, type CallPlace } from "../../generate/tools.ts";
 import type { GenerateEvent, TokenReport, Usage } from "../engine.ts";
 
 export type ChatEvent =
@@ -25,17 +25,19 @@ export type ChatEvent =
   | { readonly type: "done"; readonly usage: Usage };
 
 /**
- * @param hasTools whether there are any that could be called.
+ * @param calls where tools may be called, if there are any.
  * @yields what is certain of each text, in order.
  */
 export async function* chatEvents(
   events: AsyncIterable<GenerateEvent>,
-  hasTools: boolean,
+  calls: CallPlace | "nowhere",
 ): AsyncGenerator<ChatEvent, void> {
   const texts = new Map<number, CallReader>();
+  const hasTools = calls !== "nowhere";
   let format = callFormatOf("");
   const textOf = (index: number): CallReader => {
-    const text = texts.get(index) ?? new CallReader(index, format);
+    const place = hasTools ? calls : "anywhere";
+    const text = texts.get(index) ?? new CallReader(index, new ToolCallParser(format, place));
     texts.set(index, text);
     return text;
   };
@@ -59,9 +61,9 @@ class CallReader {
   readonly #parser: ToolCallParser;
   hasCalls = false;
 
-  constructor(index: number, format: CallFormat) {
+  constructor(index: number, parser: ToolCallParser) {
     this.#index = index;
-    this.#parser = new ToolCallParser(format);
+    this.#parser = parser;
   }
 
   *read(text: string, logprobs?: readonly TokenReport[]): Generator<ChatEvent> {

@@ -1,8 +1,8 @@
 /** `POST /v1/chat/completions`, of OpenAI's API. */
 
 import { randomUUID } from "node:crypto";
+import type { CallPlace } from "../../generate/tools.ts";
 import type { GenerateRequest } from "../engine.ts";
-import { invalid } from "../problem.ts";
 import {
   begin,
   charactersOf,
@@ -28,8 +28,7 @@ export const chatRoutes: RouteModule = (context) => [
     answer: ChatAnswer,
     async handle({ c, body, client, stream, ...call }) {
       const request = chatRequest(context, body, client);
-      const hasTools = request.prompt.type === "messages" && request.prompt.tools !== undefined;
-      const events = chatEvents(await begin(context, request, call), hasTools);
+      const events = chatEvents(await begin(context, request, call), callPlaceOf(request));
       const created = Math.floor(Date.now() / 1000);
       const shape = {
         head: { id: `chatcmpl-${randomUUID()}`, created, model: request.model },
@@ -46,15 +45,19 @@ export const chatRoutes: RouteModule = (context) => [
 
 // --- internal ---
 
+/** A text that is held to a format may have a call's mark in it and be no call. */
+function callPlaceOf({ prompt, format }: GenerateRequest): CallPlace | "nowhere" {
+  const tools = prompt.type === "messages" ? prompt.tools : undefined;
+  if (tools === undefined || (format !== undefined && tools.choice === "none")) return "nowhere";
+  return format === undefined ? "anywhere" : "beginning";
+}
+
 function chatRequest(context: RouteContext, body: ChatRequest, client: string): GenerateRequest {
   const messages = body.messages.map(messageOf);
   checkPromptSize(context, charactersOf(messages) + jsonLength(body.tools), "messages");
   const seed = seedOf(body);
   const format = formatOf(body);
   const tools = toolsOf(body);
-  if (format !== undefined && tools !== undefined && tools.choice !== "none") {
-    throw invalid("tools and response_format exclude each other", "response_format");
-  }
   return {
     model: modelOf(context, body.model),
     client,

@@ -33,9 +33,10 @@ export class Constraints {
   of({ format, prompt }: GenerateRequest, endIds: readonly number[]): (() => GrammarConstraint) | undefined {
     const tools = prompt.type === "messages" ? prompt.tools : undefined;
     if (format === undefined && tools === undefined) return undefined;
-    const grammar = this.#grammar(JSON.stringify([format, tools]), () =>
-      format === undefined ? grammarOfTools(tools!, this.#prompts.callFormat) : grammarOf(format),
-    );
+    const grammar = this.#grammar(JSON.stringify([format, tools]), () => {
+      const content = format === undefined ? undefined : grammarOf(format);
+      return tools === undefined ? content : grammarOfTools(tools, this.#prompts.callFormat, content);
+    });
     // An answer in a chat format begins with a space that is the format's.
     const dropsLeadingSpace = prompt.type === "messages";
     return grammar === undefined ? undefined : () => grammar.start({ endIds, dropsLeadingSpace });
@@ -77,6 +78,7 @@ function grammarOf(format: OutputFormat): Grammar {
 function grammarOfTools(
   { definitions, choice, isParallel }: ToolUse,
   format: CallFormat,
+  content: Grammar | undefined,
 ): Grammar | undefined {
-  return toolGrammar(definitions, choice, { isParallel, format });
+  return toolGrammar(definitions, choice, { isParallel, format, content });
 }
