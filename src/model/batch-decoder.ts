@@ -144,7 +144,7 @@ export class BatchDecoder implements Disposable {
     const before = steps.map(({ sequence }) => this.length(sequence));
     this.#isStepping = true;
     try {
-      const logits = steps.map((step) => new Float32Array(rowsOf(step) * this.weights.config.vocabSize));
+      const logits: Float32Array[] = steps.map(() => new Float32Array(0));
       for (const parts of chunked(steps, this.chunkTokens)) await this.#run(parts, logits, signal);
       return logits;
     } catch (error) {
@@ -160,7 +160,7 @@ export class BatchDecoder implements Disposable {
     this.#cache[Symbol.dispose]();
   }
 
-  async #run(parts: readonly Part[], logits: readonly Float32Array[], signal?: AbortSignal): Promise<void> {
+  async #run(parts: readonly Part[], logits: Float32Array[], signal?: AbortSignal): Promise<void> {
     const windows = windowsOf(parts).map((members) => this.#window(members));
     const rows = windows.flatMap(({ rows }) => rows);
     const wanted = rows.flatMap(({ target }, i) => (target === undefined ? [] : [i]));
@@ -174,9 +174,15 @@ export class BatchDecoder implements Disposable {
     const { vocabSize } = this.weights.config;
     const result = banUnused(pass.result!.readF32(), this.weights);
     for (const i of wanted) {
-      const row = computed.indexOf(i);
-      const { step, at } = rows[i]!.target!;
-      logits[step]!.set(result.subarray(row * vocabSize, (row + 1) * vocabSize), at * vocabSize);
+      const row = computed.indexOf(i) * vocabSize;
+      const { step, at, of } = rows[i]!.target!;
+      // One row is not copied: at every step of many answers that would be most of what is done beside the pass.
+      if (of === 1) {
+        logits[step] = result.subarray(row, row + vocabSize);
+        continue;
+      }
+      if (logits[step]!.length === 0) logits[step] = new Float32Array(of * vocabSize);
+      logits[step]!.set(result.subarray(row, row + vocabSize), at * vocabSize);
     }
   }
 
@@ -192,7 +198,9 @@ export class BatchDecoder implements Disposable {
         cell = this.#pool.take(cell);
         cells.push(cell);
         const isWanted = step.wants === "all" || (step.wants === "last" && isLast && i === from + count - 1);
-        const target = isWanted ? { step: index, at: step.wants === "all" ? i : 0 } : undefined;
+        const target = isWanted
+          ? { step: index, at: step.wants === "all" ? i : 0, of: rowsOf(step) }
+          : undefined;
         rows.push({ token: step.tokens[i]!, cells, position: cells.length - 1, target });
       }
       for (const cell of cells) {
@@ -267,7 +275,7 @@ interface Row {
   readonly cells: readonly number[];
   readonly position: number;
   /** Where its logits are wanted. */
-  readonly target: { readonly step: number; readonly at: number } | undefined;
+  readonly target: { readonly step: number; readonly at: number; readonly of: number } | undefined;
 }
 
 interface FilledWindow {
