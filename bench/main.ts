@@ -15,6 +15,7 @@ import { benchParallel } from "./inference-parallel.ts";
 import { benchReward } from "./reward.ts";
 import { benchLeaks } from "./leaks.ts";
 import { benchRlhf } from "./rlhf.ts";
+import { benchRlhfKills } from "./rlhf-kills.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
 import { benchServeFuzz, benchServeFuzzModel } from "./serve-fuzz.ts";
@@ -38,6 +39,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   sampling: benchSampling,
   reward: benchReward,
   rlhf: benchRlhf,
+  "rlhf-kills": benchRlhfKills,
   tokenizer: benchTokenizer,
   serve: benchServe,
   "serve-faults": benchServeFaults,

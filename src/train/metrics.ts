@@ -35,7 +35,8 @@ export class MetricsLog implements Disposable {
   /**
    * Opens the log to append to; the caller disposes it.
    *
-   * @param afterStep the checkpoint's step that the run goes on from, 0 to start afresh: later lines are cut off.
+   * @param afterStep the checkpoint's step that the run goes on from: later lines are cut off. Without a checkpoint 0, or
+   *        -1 where something is measured before the first step.
    * @throws {FormatError} when a line but the last is damaged.
    */
   constructor(path: string, afterStep: number) {

@@ -1,7 +1,7 @@
 /** PPO that is killed without warning, again and again, ends as if nothing had happened; Ctrl-C saves first. */
 
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -77,6 +77,11 @@ function outcome(name: string): Record<string, unknown> {
   return { ...Object.fromEntries(files), metrics };
 }
 
+async function measured(name: string): Promise<void> {
+  const metrics = join(folder, "runs", name, "metrics.jsonl");
+  while (!existsSync(metrics) || readMetrics(metrics).length === 0) await sleep(1);
+}
+
 let reference: Record<string, unknown>;
 let lifetime = 0;
 
@@ -98,7 +103,9 @@ test("killed at random moments, it gives the bytes of a run that was never kille
     const { child, ended, says } = start(folder, ...words("killed"));
     if (kills < 8 && attempt < 40) {
       await says(/./);
-      await sleep(random.next() * 0.5 * lifetime);
+      // First between the measurement before the first step and the first checkpoint.
+      if (attempt === 0) await measured("killed");
+      else await sleep(random.next() * 0.5 * lifetime);
       child.kill("SIGKILL");
     }
     const { code, signal, stderr } = await ended;

@@ -1,7 +1,6 @@
 /** `cria speedrun`: from raw text to a chat, in one command. */
 
 import { join } from "node:path";
-import { makeDirectory } from "../../formats/make-directory.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { readDialogs } from "../../dialog/readers.ts";
 import { saveCheckpoint, loadCheckpointWeights, readRunState } from "../../train/checkpoint.ts";
@@ -15,7 +14,8 @@ import { SpeedrunRecipe } from "../recipe-speedrun.ts";
 import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openStageBackend, resumable } from "../stages/context.ts";
 import { openCorpus } from "../stages/corpus.ts";
-import { checkPretraining, pretrainStage, type StagePaths } from "../stages/pretrain.ts";
+import { stepPaths, type StagePaths } from "../stages/paths.ts";
+import { checkPretraining, pretrainStage } from "../stages/pretrain.ts";
 import { beforeAndAfter, rlhfReports, rlhfSummary } from "../stages/report-rlhf.ts";
 import { rlhfStage, type RlhfRan } from "../stages/rlhf.ts";
 import { corpusStage, numbersLine, pretrainNumbers, pretrainReport, sftReport } from "../stages/report.ts";
@@ -73,15 +73,7 @@ interface Ran {
 }
 
 async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: CommandContext): Promise<Ran> {
-  const pathsOf = (stage: string): StagePaths => {
-    const paths = {
-      folder: join(folder.path, stage),
-      checkpoints: join(folder.checkpoints, stage),
-      samples: folder.samples,
-    };
-    for (const path of Object.values(paths)) makeDirectory(path);
-    return paths;
-  };
+  const pathsOf = (stage: string): StagePaths => stepPaths(folder, stage);
   using corpus = await openCorpus(recipe.pretrain, join(folder.path, "data"), context);
   const pretrainPaths = pathsOf("pretrain");
   const baseline = await ngramBaseline(corpus, pretrainPaths.folder, context);

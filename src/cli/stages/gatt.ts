@@ -13,7 +13,7 @@ import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openAnswerSampler } from "./answers.ts";
 import { openStageBackend, type StageContext } from "./context.ts";
-import type { StagePaths } from "./pretrain.ts";
+import type { StagePaths } from "./paths.ts";
 import { tuneOnExamples } from "./sft.ts";
 
 export interface GattStageOutcome extends Omit<GattOutcome, "shown"> {

@@ -14,7 +14,7 @@ import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
-import type { StagePaths } from "./pretrain.ts";
+import type { StagePaths } from "./paths.ts";
 import { openReward } from "./reward-source.ts";
 
 export interface PpoOutcome {
@@ -111,6 +111,8 @@ class PpoBar implements Disposable {
   readonly #context: StageContext;
   readonly #metrics: StageMetrics;
   #bar: Progress | undefined;
+  /** The step that the metrics go on after. Without a checkpoint even the measurement at step 0 is made again. */
+  #from = -1;
   #note = "";
 
   constructor(recipe: Pick<PpoRecipe, "lr" | "batch_size">, context: StageContext, metrics: StageMetrics) {
@@ -123,13 +125,14 @@ class PpoBar implements Disposable {
     const { stderr } = this.#context;
     switch (event.type) {
       case "resumed":
+        this.#from = event.step;
         stderr.write(`Going on after iteration ${event.step}\n`);
         break;
       case "started": {
         const { step, iterations, prompts, left } = event;
         stderr.write(`Optimising the policy on ${formatNumberOf(prompts, "prompt")}\n`);
         if (left > 0) stderr.write(`${formatNumberOf(left, "prompt")} too long for the context left out\n`);
-        this.#metrics.open(step);
+        this.#metrics.open(this.#from);
         this.#bar = new Progress({
           label: "PPO",
           total: iterations,

@@ -14,15 +14,8 @@ import { formatBytes, formatCount } from "../terminal.ts";
 import { openStageBackend, positiveInteger, precisionOf, type StageContext } from "./context.ts";
 import type { PreparedCorpus } from "./corpus.ts";
 import { StageMetrics } from "./metrics.ts";
+import type { StagePaths } from "./paths.ts";
 import { saveSamples, writeSamples } from "./samples.ts";
-
-/** Where a stage keeps what it makes. */
-export interface StagePaths {
-  /** The stage's own folder: its plan and its metrics. */
-  readonly folder: string;
-  readonly checkpoints: string;
-  readonly samples: string;
-}
 
 export interface PretrainOutcome {
   /** Directory of the last checkpoint. */

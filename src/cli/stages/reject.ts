@@ -14,7 +14,7 @@ import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openAnswerSampler } from "./answers.ts";
 import type { StageContext } from "./context.ts";
-import type { StagePaths } from "./pretrain.ts";
+import type { StagePaths } from "./paths.ts";
 import { openReward } from "./reward-source.ts";
 import { sftStage } from "./sft.ts";
 

@@ -20,7 +20,7 @@ import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
-import type { StagePaths } from "./pretrain.ts";
+import type { StagePaths } from "./paths.ts";
 
 export interface RewardOutcome {
   /** Directory of the reward model. */

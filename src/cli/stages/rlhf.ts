@@ -3,7 +3,6 @@
 import { join } from "node:path";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
-import { makeDirectory } from "../../formats/make-directory.ts";
 import type { Opened } from "../../generate/answers.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";
 import { collectComparisons } from "../../rlhf/collect.ts";
@@ -21,7 +20,7 @@ import { openAnswerSampler } from "./answers.ts";
 import type { StageContext } from "./context.ts";
 import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
-import type { StagePaths } from "./pretrain.ts";
+import { stepPaths, type StagePaths } from "./paths.ts";
 import { rejectStage, type RejectOutcome } from "./reject.ts";
 import { ppoStage, type PpoOutcome } from "./ppo.ts";
 import { openReward } from "./reward-source.ts";
@@ -59,15 +58,7 @@ export async function rlhfStage(
       if (state === "begun") stderr.write(`${name}\n`);
     },
   });
-  const pathsOf = (name: string): StagePaths => {
-    const paths = {
-      folder: join(folder.path, name),
-      checkpoints: join(folder.checkpoints, name),
-      samples: folder.samples,
-    };
-    for (const path of Object.values(paths)) makeDirectory(path);
-    return paths;
-  };
+  const pathsOf = (name: string): StagePaths => stepPaths(folder, name);
   const stages = createStages({ recipe, context, judge, pathsOf });
   const options = {
     model: recipe.model,

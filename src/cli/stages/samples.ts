@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createRandom } from "../../corpus/random.ts";
 import { encodePrompt } from "../../dialog/llama2-chat.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
+import { makeDirectory } from "../../formats/make-directory.ts";
 import { generateTokens } from "../../generate/generate.ts";
 import { Decoder } from "../../model/decoder.ts";
 import type { LlamaWeights } from "../../model/weights.ts";
@@ -70,6 +71,7 @@ export async function writeSamples(
 
 /** Keeps them for a reader. */
 export function saveSamples(folder: string, name: string, samples: readonly Sample[]): void {
+  makeDirectory(folder);
   const texts = samples.map(({ prompt, text }) => `> ${prompt}\n\n${text}\n`);
   writeFileAtomically(join(folder, `${name}.txt`), texts.join("\n---\n\n"));
 }

@@ -14,7 +14,7 @@ import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
-import type { StagePaths } from "./pretrain.ts";
+import type { StagePaths } from "./paths.ts";
 import { saveSamples, writeSamples } from "./samples.ts";
 
 export interface SftOutcome {

@@ -1,7 +1,6 @@
 /** What safety data cost in helpfulness, as a run. */
 
 import { join } from "node:path";
-import { makeDirectory } from "../../formats/make-directory.ts";
 import { openLedger } from "../../rlhf/ledger.ts";
 import { tradeOff, type TradeOffPoint } from "../../rlhf/trade-off.ts";
 import type { ReportStage } from "../../train/report.ts";
@@ -11,7 +10,7 @@ import { programCommit } from "../commit.ts";
 import type { TradeOffRecipe } from "../recipe-trade-off.ts";
 import type { StageContext } from "./context.ts";
 import { openJudge } from "./judge.ts";
-import type { StagePaths } from "./pretrain.ts";
+import { stepPaths, type StagePaths } from "./paths.ts";
 import { sftStage } from "./sft.ts";
 import { measureStage } from "./version.ts";
 
@@ -23,15 +22,7 @@ export async function tradeOffStage(
 ): Promise<TradeOffPoint[]> {
   const judge = await openJudge(recipe.judge);
   const ledger = openLedger({ folder: join(folder.path, "steps"), commit: programCommit() });
-  const pathsOf = (name: string): StagePaths => {
-    const paths = {
-      folder: join(folder.path, name),
-      checkpoints: join(folder.checkpoints, name),
-      samples: folder.samples,
-    };
-    for (const path of Object.values(paths)) makeDirectory(path);
-    return paths;
-  };
+  const pathsOf = (name: string): StagePaths => stepPaths(folder, name);
   const { helpful, safety, shares, seed, model, reward } = recipe;
   const rewards = {
     ...(reward.helpfulness === undefined ? {} : { helpfulness: reward.helpfulness }),

@@ -14,7 +14,7 @@ import type { RlhfRecipe } from "../recipe-rlhf.ts";
 import { openAnswerSampler } from "./answers.ts";
 import { openStageBackend, type StageContext } from "./context.ts";
 import type { NamedJudge } from "./judge.ts";
-import type { StagePaths } from "./pretrain.ts";
+import type { StagePaths } from "./paths.ts";
 import { openReward } from "./reward-source.ts";
 
 export interface MeasureWork {
