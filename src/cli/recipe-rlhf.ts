@@ -4,6 +4,7 @@ import { z } from "zod";
 import { gattFields } from "../gatt/recipe.ts";
 import { PpoRecipe } from "../ppo/recipe.ts";
 import { RewardRecipe } from "../reward/recipe.ts";
+import { DistilRecipe } from "../rejection/recipe-distil.ts";
 import { samplingFields } from "../rejection/recipe.ts";
 import { stageNames, type StageName } from "../rlhf/rlhf.ts";
 import { SftRecipe } from "../sft/recipe.ts";
@@ -93,6 +94,15 @@ export const RlhfFields = z.strictObject({
       sft: sft.prefault({}),
     })
     .prefault({}),
+  distil: DistilRecipe.omit({
+    model: true,
+    prompts: true,
+    reward: true,
+    seed: true,
+    device: true,
+    threads: true,
+    out: true,
+  }).prefault({}),
   gatt: z
     .strictObject({ ...gattFields, questions: gattFields.questions.default("data/rlhf-prompts.jsonl") })
     .prefault({}),

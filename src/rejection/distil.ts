@@ -22,6 +22,8 @@ export interface Preprompt {
 }
 
 export interface DistilOptions {
+  /** It answers, and is fine-tuned on what it answered behind preprompts. */
+  readonly model: string;
   /** Those that are not tagged as safety prompts are left alone. */
   readonly prompts: readonly Prompt[];
   readonly preprompts: readonly Preprompt[];
@@ -34,10 +36,10 @@ export interface DistilOptions {
 }
 
 export interface DistilOutcome {
-  /** The fine-tuned model. */
+  /** The fine-tuned model; the given one where no answer behind a preprompt is safer than its own. */
   readonly checkpoint: string;
-  /** File of the distilled dialogs. */
-  readonly winners: string;
+  /** File of the distilled dialogs, where there are any. */
+  readonly winners?: string;
   /** Dialogs fine-tuned on. */
   readonly dialogs: number;
   /** One for each safety prompt that got an answer: what the reward said of its own answer and of the best other. */
@@ -65,14 +67,7 @@ export async function distil(options: DistilOptions, inputs: RejectionInputs): P
     inputs,
   );
   const { winners, gains } = selected(scored, variants, temperature);
-  if (winners.length === 0) {
-    throw new ConfigError(
-      `no answer behind a preprompt is safer than the model's own, of ${gains.length} prompts`,
-      {
-        mend: "Sample more answers, or leave this stage out: the model is as safe as its preprompts make it.",
-      },
-    );
-  }
+  if (winners.length === 0) return { checkpoint: options.model, dialogs: 0, gains };
   const files = {
     winners: join(inputs.folder, "winners.jsonl"),
     dialogs: join(inputs.folder, "dialogs.jsonl"),

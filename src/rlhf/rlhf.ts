@@ -1,7 +1,8 @@
 /**
  * The versions of a chat model (Llama 2 §3.2): each collects preferences on the newest policy, trains reward models on
  * all that were collected, and improves the policy by rejection sampling (V1 to V4), then by PPO on top (V5), with
- * Ghost Attention after V3; and each is measured against the one before it and against where all started.
+ * Ghost Attention after V3; and each is measured against the one before it and against where all started. Safety
+ * context distillation (§4.2.4) may follow any of them: the paper does not say which versions had it.
  *
  * Stages come as functions, so any may be swapped; a version lists those that it runs, so any may be skipped. Each is
  * done once (see ledger.ts), so a run that is killed goes on where it was.
@@ -11,7 +12,7 @@ import type { Collected } from "./collect.ts";
 import type { Ledger } from "./ledger.ts";
 import type { VersionMetrics } from "./version.ts";
 
-export const stageNames = ["collect", "reward", "reject", "ppo", "gatt", "evaluate"] as const;
+export const stageNames = ["collect", "reward", "reject", "distil", "ppo", "gatt", "evaluate"] as const;
 export type StageName = (typeof stageNames)[number];
 
 export interface Version {
@@ -72,6 +73,8 @@ export interface RlhfStages {
   readonly collect: Stage<CollectWork, Collected>;
   readonly reward: Stage<RewardWork, Rewards>;
   readonly reject: Stage<RejectWork, { readonly checkpoint: string; readonly winners: string }>;
+  /** Without winners its checkpoint is the policy itself: no answer behind a preprompt was safer. */
+  readonly distil: Stage<PolicyWork, { readonly checkpoint: string; readonly winners?: string }>;
   readonly ppo: Stage<PolicyWork, { readonly checkpoint: string }>;
   readonly gatt: Stage<PolicyWork, { readonly checkpoint: string }>;
   readonly evaluate: Stage<EvaluateWork, VersionMetrics>;
@@ -129,7 +132,7 @@ interface State {
   readonly rewards: Rewards;
   readonly train: readonly string[];
   readonly test: readonly string[];
-  /** Of all versions so far. */
+  /** Of all versions so far, of rejection sampling and of distillation. */
   readonly winners: readonly string[];
   readonly metrics: Readonly<Record<string, VersionMetrics>>;
 }
@@ -166,6 +169,10 @@ async function performed(stage: StageName, state: State, run: Run): Promise<Stat
       const work = { sampler: policy, model: options.restart, rewards, beside, seed };
       const { checkpoint, winners } = await once(stages.reject, work);
       return { ...state, policy: checkpoint, winners: [...state.winners, winners] };
+    }
+    case "distil": {
+      const { checkpoint, winners = [] } = await once(stages.distil, { policy, rewards, seed });
+      return { ...state, policy: checkpoint, winners: [...state.winners, winners].flat() };
     }
     case "ppo":
     case "gatt":

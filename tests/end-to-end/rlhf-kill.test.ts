@@ -9,8 +9,9 @@ import { cria, settings, start, workFolder } from "./cria.ts";
 import { rlhfOutcome, writeRlhfInputs } from "./rlhf-run.ts";
 
 /** Every stage once, so that it takes seconds; `npm run bench -- rlhf-kills` kills the whole. */
-const versions = "[{name: V1, stages: [collect, reward, reject]}, {name: V2, stages: [gatt, ppo, evaluate]}]";
-const steps = ["V1-collect", "V1-reward", "V1-reject", "V2-gatt", "V2-ppo"];
+const versions =
+  "[{name: V1, stages: [collect, reward, reject]}, {name: V2, stages: [distil, gatt, ppo, evaluate]}]";
+const steps = ["V1-collect", "V1-reward", "V1-reject", "V2-distil", "V2-gatt", "V2-ppo"];
 
 let work: ReturnType<typeof workFolder>;
 beforeAll(() => {

@@ -12,7 +12,7 @@ import { tinyConfig, tinyWeights } from "../tiny-model.ts";
 export const rlhfSteps: readonly string[] = [
   "start-evaluate",
   ...["collect", "reward", "reject", "evaluate"].map((stage) => `V1-${stage}`),
-  ...["collect", "reward", "reject", "gatt", "ppo", "evaluate"].map((stage) => `V2-${stage}`),
+  ...["collect", "reward", "reject", "distil", "gatt", "ppo", "evaluate"].map((stage) => `V2-${stage}`),
 ];
 
 /** Writes a model of random weights, prompts and the recipe; then `cria rlhf tiny.yaml` runs in the folder. */
@@ -52,7 +52,7 @@ prompts: prompts.jsonl
 held_out: prompts.jsonl
 versions:
   - {name: V1, stages: [collect, reward, reject, evaluate]}
-  - {name: V2, stages: [collect, reward, reject, gatt, ppo, evaluate]}
+  - {name: V2, stages: [collect, reward, reject, distil, gatt, ppo, evaluate]}
 pool_from: 2
 collect: {pairs: 3, max_tokens: 8, test_fraction: 0.4}
 reward: {seq_len: 64, batch_size: 2, lr: 0.01, precision: f32, data_share: 0.5, checkpoint_every: 2, validation_every: 2}
@@ -61,6 +61,7 @@ reject:
   temperatures: [0.8, 1]
   max_tokens: 8
   sft: ${sft}, epochs: 4}
+distil: {samples: 2, max_tokens: 8, sft: ${sft}, epochs: 2}}
 gatt:
   questions: prompts.jsonl
   constraints: {hobby: [], language: [], figure: [], opening: [Ahoy]}

@@ -26,6 +26,7 @@ const prompt = (content: string, isSafety: boolean, risk?: string): Prompt => ({
   ...(risk === undefined ? {} : { risk }),
 });
 const options: DistilOptions = {
+  model: "chat",
   prompts: [prompt("Who?", false), prompt("Steal?", true, "illicit"), prompt("Sick?", true, "advice")],
   preprompts: [{ text: "Be safe." }, { text: "No crime.", risk: "illicit" }],
   samples: 2,
@@ -108,14 +109,14 @@ describe("an answer behind a preprompt", () => {
     expect(gains).toHaveLength(2);
   });
 
-  test("that is nowhere better leaves nothing to train on", async () => {
-    const { outcome } = run(
+  test("that is nowhere better leaves the model as it is", async () => {
+    const { outcome, trained } = run(
       () => "No.",
       (answers) => Promise.resolve(new Float64Array(answers.length)),
     );
-    await expect(outcome).rejects.toThrow(
-      "no answer behind a preprompt is safer than the model's own, of 2 prompts",
-    );
+    const gain = { original: 0, distilled: 0 };
+    expect(await outcome).toEqual({ checkpoint: "chat", dialogs: 0, gains: [gain, gain] });
+    expect(trained()).toEqual([]);
   });
 });
 

@@ -67,6 +67,7 @@ function stagesOf(calls: Call[], dies: (name: string) => boolean = () => false):
     })),
     reward: stage((name) => ({ helpfulness: `${name}/h`, safety: `${name}/s` })),
     reject: stage((name) => ({ checkpoint: `${name}/model`, winners: `${name}/winners` })),
+    distil: stage((name) => ({ checkpoint: `${name}/model`, winners: `${name}/winners` })),
     ppo: stage((name) => ({ checkpoint: `${name}/model` })),
     gatt: stage((name) => ({ checkpoint: `${name}/model` })),
     evaluate: stage((name) => metrics(`${name}/judged`)),
@@ -166,6 +167,41 @@ test("killed in every stage once, it does each once and ends as if it had not be
   expect(died.size).toBe(13);
   expect(outcome).toEqual(reference);
   expect(new Set(calls.map(([name]) => name)).size).toBe(calls.length);
+});
+
+describe("safety context distillation", () => {
+  const versions = [version("V1", "reward", "reject", "distil"), version("V2", "reject", "ppo")];
+
+  test("is of the newest policy by the newest rewards, and its winners are pooled with the others", async () => {
+    const calls: Call[] = [];
+    await run(stagesOf(calls), { versions, poolFrom: 2 });
+    expect(calls.map(([name]) => name)).toEqual([
+      "V1-reward",
+      "V1-reject",
+      "V1-distil",
+      "V2-reject",
+      "V2-ppo",
+    ]);
+    expect(calls[2]![1]).toEqual({
+      policy: "V1-reject/model",
+      rewards: { helpfulness: "V1-reward/h", safety: "V1-reward/s" },
+      seed: 8,
+    });
+    expect(calls[3]![1]).toMatchObject({
+      sampler: "V1-distil/model",
+      beside: ["V1-reject/winners", "V1-distil/winners"],
+    });
+  });
+
+  test("that finds nothing safer leaves the policy and the pool as they are", async () => {
+    const calls: Call[] = [];
+    const distil: RlhfStages["distil"] = ({ policy }) => Promise.resolve({ checkpoint: policy });
+    await run({ ...stagesOf(calls), distil }, { versions, poolFrom: 2 });
+    expect(calls[2]).toEqual([
+      "V2-reject",
+      expect.objectContaining({ sampler: "V1-reject/model", beside: ["V1-reject/winners"] }),
+    ]);
+  });
 });
 
 test("preferences that people gave stand beside those that are collected, or in their place", async () => {

@@ -1,6 +1,7 @@
 /** `cria distil RECIPE`: safety context distillation. */
 
 import { basename } from "node:path";
+import { ConfigError } from "../../errors/errors.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { DistilRecipe } from "../../rejection/recipe-distil.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
@@ -9,7 +10,7 @@ import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
 import { resumable } from "../stages/context.ts";
-import { distilStage } from "../stages/reject.ts";
+import { distilStage, type DistilStageOutcome } from "../stages/reject.ts";
 import { distilReport } from "../stages/report-rejection.ts";
 import { sftSettings } from "./sft.ts";
 
@@ -55,7 +56,8 @@ export const distilCommand = defineCommand({
     });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
     const outcome = await resumable(context, () => distilStage(recipe, paths, context));
-    const stages = [distilReport(outcome, sftSettings(recipe.sft))];
+    if (outcome.winners === undefined) throw nothingSafer(outcome);
+    const stages = [distilReport(outcome, sftSettings(recipe.sft), "Safety context distillation")];
     writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
     if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
     else
@@ -64,3 +66,12 @@ export const distilCommand = defineCommand({
       );
   },
 });
+
+// --- internal ---
+
+function nothingSafer({ gains }: DistilStageOutcome): ConfigError {
+  return new ConfigError(
+    `no answer behind a preprompt is safer than the model's own, of ${gains.length} prompts`,
+    { mend: "Sample more answers (samples), or leave the model as it is: preprompts do not make it safer." },
+  );
+}

@@ -15,7 +15,7 @@ import { rlhfStage } from "../stages/rlhf.ts";
 export const rlhfCommand = defineCommand({
   details:
     "For each version: collects preferences, trains two reward models, samples and keeps the best answers, fine-tunes, " +
-    "and so on, as the recipe lists; then measures it against the one before. Without people a judge prefers, and its " +
+    "and so on, as the recipe lists (collect, reward, reject, distil, gatt, ppo, evaluate); then measures it against the one before. Without people a judge prefers, and its " +
     "data are labelled so. Ctrl-C or a kill at any moment; the same command goes on.",
   args: {
     recipe: { type: "positional", required: true, description: "A YAML recipe" },
@@ -39,7 +39,7 @@ export const rlhfCommand = defineCommand({
       out: recipe.out,
       name: name ?? basename(path).replace(/\.ya?ml$/, ""),
       recipe,
-      mayDiffer: ["threads", "reject.sft.threads"],
+      mayDiffer: ["threads", "reject.sft.threads", "distil.sft.threads", "gatt.sft.threads"],
     });
     const ran = await resumable(context, () => rlhfStage(recipe, folder, context));
     const summary = rlhfSummary(ran);

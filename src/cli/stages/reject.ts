@@ -52,11 +52,12 @@ export async function distilStage(
   recipe: DistilRecipe,
   paths: StagePaths,
   context: StageContext,
+  options: RejectOptions = {},
 ): Promise<DistilStageOutcome> {
-  const { prompts, temperature, samples, seed, beside } = recipe;
-  using inputs = rejectionInputs({ ...recipe, sampler: recipe.model }, paths, context, {});
+  const { model, prompts, temperature, samples, seed, beside } = recipe;
+  using inputs = rejectionInputs({ ...recipe, sampler: model }, paths, context, options);
   const preprompts = readPreprompts(recipe.preprompts);
-  const plan = { prompts: readPrompts(prompts), preprompts, temperature, samples, seed, beside };
+  const plan = { model, prompts: readPrompts(prompts), preprompts, temperature, samples, seed, beside };
   return { ...(await distil(plan, inputs)), metricsFile: metricsOf(paths) };
 }
 

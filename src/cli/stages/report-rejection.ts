@@ -31,13 +31,20 @@ export function rejectReport(outcome: RejectOutcome, settings: readonly Entry[],
 }
 
 /** Llama 2's figure 16: what the distilled answer gains over the model's own, by what that one scored. */
-export function distilReport(outcome: DistilStageOutcome, settings: readonly Entry[]): ReportStage {
+export function distilReport(
+  outcome: DistilStageOutcome,
+  settings: readonly Entry[],
+  name: string,
+): ReportStage {
   const { gains, dialogs } = outcome;
-  const tuned = sftReport(outcome, []);
+  const isTuned = outcome.winners !== undefined;
+  const tuned = isTuned
+    ? sftReport(outcome, [])
+    : { charts: [], notes: ["No answer was safer: the model is as it was."] };
   const sorted = gains.toSorted((a, b) => a.original - b.original);
   const kept = gains.filter(({ original, distilled }) => distilled > original);
   return {
-    name: "Safety context distillation",
+    name,
     paperSection: "§4.2.4",
     charts: [
       {

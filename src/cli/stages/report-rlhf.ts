@@ -8,7 +8,7 @@ import type { LineChart, Series } from "../../train/svg-chart.ts";
 import { formatDuration } from "../terminal.ts";
 import { gattReport } from "./report-gatt.ts";
 import { ppoReport } from "./report-ppo.ts";
-import { rejectReport } from "./report-rejection.ts";
+import { distilReport, rejectReport } from "./report-rejection.ts";
 import { rewardReport } from "./report-reward.ts";
 import type { RlhfRan } from "./rlhf.ts";
 
@@ -16,6 +16,9 @@ import type { RlhfRan } from "./rlhf.ts";
 export function rlhfReports(ran: RlhfRan, folder: string): ReportStage[] {
   const rejections = Object.entries(ran.rejections).map(([name, outcome]) =>
     rejectReport(outcome, [], name.replace("-reject", ": rejection sampling")),
+  );
+  const distillations = Object.entries(ran.distillations).map(([name, outcome]) =>
+    distilReport(outcome, [], name.replace("-distil", ": safety context distillation")),
   );
   const ghosts = Object.entries(ran.ghosts).map(([name, outcome]) =>
     gattReport(outcome, [], name.replace("-gatt", ": Ghost Attention")),
@@ -32,6 +35,7 @@ export function rlhfReports(ran: RlhfRan, folder: string): ReportStage[] {
     versionsReport(ran),
     ...rewards,
     ...rejections,
+    ...distillations,
     ...policies,
     ...ghosts,
     lineageReport(ran.steps, folder),

@@ -21,7 +21,7 @@ import type { StageContext } from "./context.ts";
 import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
 import { stepPaths, type StagePaths } from "./paths.ts";
-import { rejectStage, type RejectOutcome } from "./reject.ts";
+import { distilStage, rejectStage, type DistilStageOutcome, type RejectOutcome } from "./reject.ts";
 import { ppoStage, type PpoOutcome } from "./ppo.ts";
 import { openReward } from "./reward-source.ts";
 import { measureStage } from "./version.ts";
@@ -31,6 +31,7 @@ export interface RlhfRan extends RlhfOutcome {
   readonly steps: readonly Step[];
   /** By step, of those that were made in this sitting or before. */
   readonly rejections: Readonly<Record<string, RejectOutcome>>;
+  readonly distillations: Readonly<Record<string, DistilStageOutcome>>;
   readonly policies: Readonly<Record<string, PpoOutcome>>;
   readonly ghosts: Readonly<Record<string, GattStageOutcome>>;
   readonly rewardModels: Readonly<
@@ -77,6 +78,7 @@ export async function rlhfStage(
     ...outcome,
     steps: ledger.steps,
     rejections: Object.fromEntries(resultsOf("reject")) as unknown as RlhfRan["rejections"],
+    distillations: Object.fromEntries(resultsOf("distil")) as unknown as RlhfRan["distillations"],
     rewardModels: Object.fromEntries(resultsOf("reward")) as unknown as RlhfRan["rewardModels"],
     policies: Object.fromEntries(resultsOf("ppo")) as unknown as RlhfRan["policies"],
     ghosts: Object.fromEntries(resultsOf("gatt")) as unknown as RlhfRan["ghosts"],
@@ -99,6 +101,7 @@ function createStages(wiring: Wiring): RlhfStages {
     collect: collectStage(wiring),
     reward: rewardsStage(wiring),
     reject: rejectionStage(wiring),
+    distil: distillationStage(wiring),
     ppo: policyStage(wiring),
     gatt: ghostStage(wiring),
     evaluate: ({ policy, rewards, rivals }, name) =>
@@ -154,6 +157,29 @@ function rejectionStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages
       out: "",
     };
     return await rejectStage(settings, pathsOf(name), context, rewardOf(recipe, rewards, judge));
+  };
+}
+
+/** By the reward model of safety alone: that is what answers behind preprompts are to be better by. */
+function distillationStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages["distil"] {
+  return async ({ policy, rewards, seed }, name) => {
+    const { sft, beside, preprompts, ...sampling } = recipe.distil;
+    const { device, threads } = recipe;
+    const safety = rewards.safety === undefined ? {} : { safety: rewards.safety };
+    const settings = {
+      ...sampling,
+      model: policy,
+      prompts: packageFile(recipe.prompts),
+      preprompts: packageFile(preprompts),
+      reward: safety,
+      beside: beside.map((file) => packageFile(file)),
+      sft: { ...sft, device, threads: threads ?? sft.threads, seed },
+      seed,
+      device,
+      threads,
+      out: "",
+    };
+    return await distilStage(settings, pathsOf(name), context, rewardOf(recipe, safety, judge));
   };
 }
 
