@@ -39,7 +39,10 @@ export interface Whitened {
   readonly std: number;
 }
 
-/** (x - mean) / √(variance + 1e-8), over the numbers of all rows together. */
+/**
+ * (x - mean) / √(variance + 1e-8), over the numbers of all rows together. The variance is the population's, so that one
+ * number whitens to 0; TRL divides it by one less than the count, which makes its numbers smaller by √((n - 1) / n).
+ */
 export function whiten(rows: readonly Float64Array[]): Whitened {
   const count = rows.reduce((total, row) => total + row.length, 0);
   const total = (of: (x: number) => number): number =>

@@ -1,6 +1,7 @@
 /**
  * What an iteration measures, under the names of TRL's PPOTrainer, so that its users know them, and the whitening's
- * statistics, which it has not.
+ * statistics, which it has not. Means are over tokens of answers; TRL 0.19 counts padding in the entropy, in
+ * approxkl and in the ratio, and its ratio_var is of mini-batches' means.
  */
 
 import type { Updated } from "./learner.ts";

@@ -4,8 +4,9 @@
  *     R(g | p) = R̃c(g | p) - β KL(π_θ(· | p) ‖ π₀(· | p)),     R̃c = whiten(logit(Rc))
  *
  * The paper does not say how the penalty is spread: here, as in Stiennon et al. 2020 and TRL, each token has its own,
- * -β (log π_θ - log π₀), and the score comes with the last token. Nor does it say over what scores are whitened:
- * here, over the answers of an iteration.
+ * -β (log π_θ - log π₀), and the score comes with the last token. (TRL 0.19 puts the score one place after
+ * the last token where there is padding, so that γλ discounts it once; 0.11 had it where it is here.) Nor does the paper
+ * say over what scores are whitened: here, over the answers of an iteration.
  */
 
 export interface TokenLogprobs {
