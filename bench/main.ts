@@ -18,6 +18,7 @@ import { benchRlhf } from "./rlhf.ts";
 import { benchRlhfKills } from "./rlhf-kills.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
+import { benchServeLeaks } from "./serve-leaks.ts";
 import { benchServeFuzz, benchServeFuzzModel } from "./serve-fuzz.ts";
 import { benchTokenizer } from "./tokenizer.ts";
 import { benchTraining } from "./training.ts";
@@ -43,6 +44,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   tokenizer: benchTokenizer,
   serve: benchServe,
   "serve-faults": benchServeFaults,
+  "serve-leaks": benchServeLeaks,
   "serve-fuzz": benchServeFuzz,
   "serve-fuzz-model": benchServeFuzzModel,
 };

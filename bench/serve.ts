@@ -3,14 +3,12 @@
  * it is alone; then the same with faults: the model's process killed at random, clients that leave, and slow readers.
  */
 
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { createRandom, type Random } from "../src/corpus/random.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
 import { rounded, type BenchResult } from "./result.ts";
 import { stream, type StreamResult } from "./serve-load.ts";
 import { benchModel } from "./serve-model.ts";
+import { childrenOf, memoryOf, startServer, type Memory, type StartedServer } from "./serve-process.ts";
 
 /** Seconds of each part; CRIA_BENCH_SECONDS sets another. */
 const seconds = Number(process.env["CRIA_BENCH_SECONDS"] ?? 120);
@@ -29,7 +27,7 @@ export function benchServeFaults(options: BackendOptions): Promise<BenchResult> 
 
 async function benchPart({ threads = 1 }: BackendOptions, part: "load" | "faults"): Promise<BenchResult> {
   using model = benchModel({ dim: 288, nLayers: 6 });
-  const server = await startServer(model.path, threads);
+  const server = await startServer(model.path, { threads, parallel: streams, cells: streams * 128 });
   try {
     const expected = await textsAlone(server.url);
     const load = await loaded(server, expected, part === "load" ? undefined : createRandom(1));
@@ -42,39 +40,6 @@ async function benchPart({ threads = 1 }: BackendOptions, part: "load" | "faults
   } finally {
     server.child.kill("SIGTERM");
   }
-}
-
-interface StartedServer {
-  readonly child: ChildProcess;
-  readonly url: string;
-}
-
-async function startServer(model: string, threads: number): Promise<StartedServer> {
-  const bin = fileURLToPath(new URL("../bin/cria.js", import.meta.url));
-  const options = [
-    "--port",
-    "0",
-    "--threads",
-    String(threads),
-    "--parallel",
-    String(streams),
-    "--log",
-    "none",
-  ];
-  const cells = ["--cells", String(streams * 128)];
-  const child = spawn(process.execPath, [bin, "serve", model, ...options, ...cells], {
-    stdio: ["ignore", "inherit", "pipe"],
-  });
-  const url = await new Promise<string>((listening, fail) => {
-    let said = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-      const [, url] = /Listening at (\S+)/.exec(said) ?? [];
-      if (url !== undefined) listening(url);
-    });
-    child.on("exit", () => fail(new Error(`the server ended: ${said}`)));
-  });
-  return { child, url };
 }
 
 function bodyOf(prompt: number): object {
@@ -98,11 +63,6 @@ interface Load {
   readonly seconds: number;
   /** Of the server's and the model's process, at a quarter of the time and at the end, in MB. */
   readonly memory: { readonly early: Memory; readonly late: Memory };
-}
-
-interface Memory {
-  readonly server: number;
-  readonly model: number;
 }
 
 /** @param faults draws them; none when undefined. */
@@ -147,23 +107,6 @@ function misbehaviour(faults: Random | undefined): { leaveAfter?: number; pauseM
   const kind = faults.next();
   if (kind < 0.15) return { leaveAfter: 1 + faults.int(20) };
   return kind < 0.3 ? { pauseMs: 20 + faults.int(200) } : {};
-}
-
-function childrenOf(pid: number): number[] {
-  const lines = execFileSync("ps", ["-o", "pid=,args=", "--ppid", String(pid)], { encoding: "utf8" }).split(
-    "\n",
-  );
-  return lines.filter((line) => line.includes("worker.js")).map((line) => Number.parseInt(line, 10));
-}
-
-function memoryOf(pid: number): Memory {
-  const [child] = childrenOf(pid);
-  return { server: residentMb(pid), model: child === undefined ? 0 : residentMb(child) };
-}
-
-function residentMb(pid: number): number {
-  const pages = Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
-  return Math.round((pages * 4096) / 1e6);
 }
 
 function quantile(values: readonly number[], q: number): number {
