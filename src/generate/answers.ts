@@ -5,7 +5,7 @@
 
 import { encodePrompt } from "../dialog/llama2-chat.ts";
 import { strip, type Dialog } from "../dialog/message.ts";
-import type { LlamaWeights } from "../model/weights.ts";
+import { spokenBy, type LlamaWeights } from "../model/weights.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StopReason } from "./generate.ts";
@@ -59,6 +59,7 @@ export function answerSampler(
   { backend, weights, tokenizer }: AnswerSource,
   settings: AnswerSettings,
 ): AnswerSampler {
+  const source = { backend, weights: spokenBy(weights, tokenizer) };
   return async function* (requests, signal) {
     if (requests.length === 0) return;
     const asked = requests.map(({ prompt, temperature, seeds }) => ({
@@ -66,7 +67,7 @@ export function answerSampler(
       seeds,
       options: { ...settings, temperature, topK: 0, stopIds: [tokenizer.eosId] },
     }));
-    for await (const answer of generateInLanes({ backend, weights }, asked, { maxSequences }, signal)) {
+    for await (const answer of generateInLanes(source, asked, { maxSequences }, signal)) {
       const { request, index, tokens, reason } = answer;
       const text = answerText(tokenizer, asked[request]!.prompt, tokens);
       yield { request, index, text, tokens: tokens.length, reason };

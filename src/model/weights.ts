@@ -6,6 +6,7 @@ import type { Backend } from "../tensor/backend.ts";
 import { createStorage, type Storage, type TensorSpec } from "../tensor/storage.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { unusedIds, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { LlamaConfig } from "./config.ts";
 
 export interface LayerWeights {
@@ -79,6 +80,11 @@ export function weightShapes(config: LlamaConfig, head: HeadKind = "next-token")
   if (head === "scalar") shapes[scalarHead] = [1, dim];
   else if (!isTied) shapes["output.weight"] = [vocabSize, dim];
   return shapes;
+}
+
+/** The same weights, whose decoders never say what the tokenizer has no piece for: what is trained knows no tokenizer. */
+export function spokenBy(weights: LlamaWeights, { model }: Pick<Tokenizer, "model">): LlamaWeights {
+  return { ...weights, unusedIds: unusedIds({ model, rows: weights.config.vocabSize }) };
 }
 
 /** Makes the logits of ids that are not in the tokenizer -Infinity, in place. `[n, vocab]` */

@@ -7,7 +7,7 @@ import type { Prompt } from "../dialog/prompts.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { generateInLanes } from "../generate/lanes.ts";
 import type { SamplingOptions } from "../generate/sampling/options.ts";
-import type { LlamaWeights } from "../model/weights.ts";
+import { spokenBy, type LlamaWeights } from "../model/weights.ts";
 import type { Backend } from "../tensor/backend.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkRolloutSampling } from "./guards.ts";
@@ -55,12 +55,13 @@ export async function rollOut(
   const rollouts = new Array<Rollout>(prompts.length);
   const { maxTokens, maxSequences, sampling, seeds } = options;
   const settings = { ...sampling, maxTokens, stopIds: [tokenizer.eosId] };
+  const source = { backend, weights: spokenBy(weights, tokenizer) };
   const requests = prompts.map(({ tokens }, i) => ({
     prompt: tokens,
     seeds: [seeds[i]!],
     options: settings,
   }));
-  for await (const answer of generateInLanes({ backend, weights }, requests, { maxSequences }, signal)) {
+  for await (const answer of generateInLanes(source, requests, { maxSequences }, signal)) {
     const { prompt, tokens: promptTokens } = prompts[answer.request]!;
     const isFinished = answer.reason === "stop";
     rollouts[answer.request] = {

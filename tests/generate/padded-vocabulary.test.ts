@@ -4,17 +4,21 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeSamples } from "../../src/cli/stages/samples.ts";
+import { encodePrompt } from "../../src/dialog/llama2-chat.ts";
+import { answerSampler, type AnswerSource } from "../../src/generate/answers.ts";
 import { argmax } from "../../src/generate/sampling/argmax.ts";
 import { loadModel } from "../../src/generate/loaded-model.ts";
 import { convertModel } from "../../src/model/convert.ts";
 import { Decoder } from "../../src/model/decoder.ts";
 import { openWeights, readModelFiles } from "../../src/model/load.ts";
+import { rollOut } from "../../src/ppo/rollout.ts";
 import type { GenerateEvent } from "../../src/serve/engine.ts";
 import { ServedModel } from "../../src/serve/worker/served-model.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { openTokenizer, tokenizerOfModel } from "../../src/tokenizer/open.ts";
 import { unusedIds } from "../../src/tokenizer/tokenizer.ts";
-import { saveCheckpoint } from "../../src/train/checkpoint.ts";
+import { loadCheckpointWeights, saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
 
@@ -95,6 +99,42 @@ describe.each(["the folder", "a GGUF file of it"])("of %s", (kind) => {
       .map((id) => Number(id.slice(5)));
     expect(Math.max(...drawn)).toBeLessThan(pieces);
   });
+});
+
+describe("of weights that are trained", () => {
+  const prompt = [{ role: "user", content: "Why?" }] as const;
+
+  async function withTrained(body: (source: AnswerSource) => Promise<void>): Promise<void> {
+    using backend = openBackend({ threads: 1 });
+    using weights = loadCheckpointWeights(backend, model);
+    await body({ backend, weights, tokenizer });
+  }
+
+  test("answers that stages learn from have none", () =>
+    withTrained(async (source) => {
+      const sample = answerSampler(source, { maxTokens: 12, topP: 1 });
+      const texts: string[] = [];
+      for await (const { text } of sample([{ prompt, temperature: 1, seeds: [1, 2, 3] }])) texts.push(text);
+      // Rows without a piece are no text, and nothing but they would be drawn.
+      expect(texts.every((text) => text.length > 3)).toBe(true);
+    }));
+
+  test("rollouts of PPO have none", () =>
+    withTrained(async (source) => {
+      const tokens = encodePrompt(prompt, tokenizer);
+      const sampling = { temperature: 1, topK: 0, topP: 1 };
+      const options = { maxTokens: 12, maxSequences: 2, sampling, temperature: 1, seeds: [1, 2] };
+      const asked = { prompt: { dialog: prompt, isSafety: false }, tokens };
+      const rollouts = await rollOut(source, [asked, asked], options);
+      for (const { answer } of rollouts) expect(Math.max(...answer)).toBeLessThan(pieces);
+    }));
+
+  test("samples of a run have none", () =>
+    withTrained(async (source) => {
+      const options = { kind: "text", prompts: ["A"], maxTokens: 12, seed: 1 } as const;
+      const [sample] = await writeSamples(source, options, new AbortController().signal);
+      expect(sample!.text.length).toBeGreaterThan(3);
+    }));
 });
 
 test("a tokenizer that is larger than the model is still refused", () => {

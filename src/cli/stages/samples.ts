@@ -7,7 +7,7 @@ import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { makeDirectory } from "../../formats/make-directory.ts";
 import { generateTokens } from "../../generate/generate.ts";
 import { Decoder } from "../../model/decoder.ts";
-import type { LlamaWeights } from "../../model/weights.ts";
+import { spokenBy, type LlamaWeights } from "../../model/weights.ts";
 import type { Backend } from "../../tensor/backend.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { Sample } from "../../train/report.ts";
@@ -33,7 +33,7 @@ export async function writeSamples(
   signal: AbortSignal,
 ): Promise<Sample[]> {
   const { tokenizer } = source;
-  using decoder = new Decoder(source.backend, source.weights);
+  using decoder = new Decoder(source.backend, spokenBy(source.weights, tokenizer));
   const samples: Sample[] = [];
   for (const prompt of options.prompts) {
     const isChat = options.kind === "chat";
