@@ -30,10 +30,14 @@ process.on("message", (message: ToModel) => {
       return;
     case "generate": {
       const { id } = message;
-      cancels.set(
-        id,
-        model!.generate(message.request, (event) => tell(id, event)),
-      );
+      let isOver = false;
+      const cancel = model!.generate(message.request, (event) => {
+        isOver = event.type === "done" || event.type === "failed";
+        if (isOver) cancels.delete(id);
+        tell(id, event);
+      });
+      // What is refused ends before it has begun.
+      if (!isOver) cancels.set(id, cancel);
       return;
     }
     case "cancel":
@@ -83,7 +87,6 @@ function openingProblem(error: unknown): ApiProblem {
 
 /** All that happens in one pass goes in one message. */
 function tell(id: number, event: GenerateEvent): void {
-  if (event.type === "done" || event.type === "failed") cancels.delete(id);
   events.push([id, event]);
   if (events.length > 1) return;
   queueMicrotask(() => {
