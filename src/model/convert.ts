@@ -3,7 +3,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
 import { fillDirectoryAtomically } from "../formats/atomic-file.ts";
 import { openFile } from "../formats/file-source.ts";
@@ -20,6 +20,7 @@ import { quantiseRows } from "../tensor/quantise.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ggufConfigMetadata, type LlamaConfig } from "./config.ts";
 import { writeModelFiles } from "./directory.ts";
+import { ggufAbout } from "./gguf-about.ts";
 import { ggufTokenizerValues } from "./gguf-tokenizer.ts";
 import type { ModelFiles } from "./load.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
@@ -216,12 +217,10 @@ function ggufMetadata(
   { files, tokenizer, mix }: Conversion,
   template: string | undefined,
 ): Map<string, GgufWriteValue> {
-  const metadata = new Map<string, GgufWriteValue>();
+  const metadata = ggufAbout(files);
   for (const [key, kind, value] of ggufConfigMetadata(files.config)) {
     metadata.set(key, kind === "string" ? { type: kind, value } : { type: kind, value });
   }
-  metadata.set("general.type", { type: "string", value: "model" });
-  metadata.set("general.name", { type: "string", value: basename(files.path).replace(/\.\w+$/, "") });
   metadata.set("general.file_type", { type: "uint32", value: fileTypeOf(mix) });
   metadata.set("general.quantization_version", { type: "uint32", value: 2 });
   for (const [key, value] of ggufTokenizerValues(tokenizer, files.config.vocabSize)) metadata.set(key, value);

@@ -1,9 +1,10 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openFile } from "../../src/formats/file-source.ts";
 import { readGguf } from "../../src/formats/gguf.ts";
 import { convertModel, storedMix } from "../../src/model/convert.ts";
+import { sizeLabel } from "../../src/model/gguf-about.ts";
 import { readModelFiles, type ModelFiles } from "../../src/model/load.ts";
 import { mixNamed, typeInMix } from "../../src/model/quantisation-mix.ts";
 import { presetConfig } from "../../src/model/presets.ts";
@@ -41,6 +42,40 @@ test("a model that goes to GGUF and back has the same bytes, and keeps its token
   }
   const text = "The fox said: 1234";
   expect(openTokenizer(back).encode(text)).toEqual(tokenizer.encode(text));
+});
+
+test("a GGUF file says the model's name, size and licence, and keeps what another said", async () => {
+  const aboutOf = (path: string): Record<string, unknown> => {
+    using source = openFile(path);
+    const entries = [...readGguf(source).metadata].filter(([key]) => key.startsWith("general."));
+    return Object.fromEntries(entries.map(([key, value]) => [key.slice("general.".length), value]));
+  };
+  const card = join(files.path, "README.md");
+  writeFileSync(card, "---\nlanguage:\n- en\nlicense: llama2\ntags: [a]\n---\nlicense: none\n");
+  const [first, second] = [workspace.file("fox-1.5.gguf"), workspace.file("other.gguf")];
+  await convertModel({ files, tokenizer, out: first, mix: "f32" });
+  rmSync(card);
+  // Two layers of 9280 weights, a last norm of 32, and two matrices of the vocabulary's rows of 32.
+  expect(18_592 + 64 * tokenizer.vocabSize).toBeCloseTo(49_000, -3);
+  const about = { architecture: "llama", type: "model", name: "model", size_label: "49K", license: "llama2" };
+  expect(aboutOf(first)).toMatchObject({ ...about, file_type: 0, quantization_version: 2 });
+  await convertModel({ files: readModelFiles(first), tokenizer, out: second, mix: "q8_0" });
+  expect(aboutOf(second)).toMatchObject({ ...about, file_type: 7 });
+  await convertModel({ files, tokenizer, out: second, mix: "f32" });
+  expect(aboutOf(second)["license"]).toBeUndefined();
+});
+
+test.each([
+  [260, "0.26K"],
+  [9_960, "10K"],
+  [124_439_808, "124M"],
+  [1_100_048_384, "1.1B"],
+  [6_738_415_616, "6.7B"],
+  [13_015_864_320, "13B"],
+  [68_976_648_192, "69B"],
+  [1_500_000_000_000, "1.5T"],
+])("%d parameters are %s", (parameters, label) => {
+  expect(sizeLabel(parameters)).toBe(label);
 });
 
 test("progress counts every byte that is written", async () => {
