@@ -2,9 +2,9 @@
 
 import { resolve } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
+import { listBatches, type Variant } from "../preference/annotation/batches.ts";
 import { openStore } from "../preference/annotation/store.ts";
-import type { Variant } from "../preference/annotation/batches.ts";
-import type { Database } from "../preference/database.ts";
+import { isEmbedded, type Database } from "../preference/database.ts";
 import { modelId, type ServerOptions } from "../serve/start.ts";
 import type { Arguments } from "./command.ts";
 
@@ -21,6 +21,24 @@ export const storeArguments = {
 export function openNamedStore(folder: string): Promise<Database> {
   const url = process.env["DATABASE_URL"];
   return openStore({ folder, ...(url === undefined ? {} : { url }) });
+}
+
+/** The same of a store that is to be read. @throws {ConfigError} where there is none. */
+export async function openKnownStore(folder: string): Promise<Database> {
+  if ((process.env["DATABASE_URL"] ?? "") !== "" || isEmbedded(folder)) return openNamedStore(folder);
+  throw new ConfigError(`there is no annotation store in ${folder}`, {
+    mend: "Name the folder that `cria annotate` keeps by --store, or set DATABASE_URL.",
+  });
+}
+
+/** @throws {ConfigError} for a name that no batch of the store has. */
+export async function checkBatches(database: Database, names: readonly string[]): Promise<void> {
+  const known = (await listBatches(database)).map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new ConfigError(`there is no batch ${JSON.stringify(unknown)} in ${database.name}`, {
+    mend: known.length === 0 ? "There is none at all yet." : `There are ${known.join(", ")}.`,
+  });
 }
 
 /**

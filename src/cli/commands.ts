@@ -56,14 +56,14 @@ export const commandRows: readonly CommandRow[] = [
   {
     name: "preferences export",
     group: "Make a model",
-    summary: "Write what was annotated as training data",
+    summary: "Write what was annotated or imported as training data",
     load: async () => (await import("./commands/preferences-export.ts")).preferencesExport,
   },
   {
     name: "preferences import",
     group: "Make a model",
-    summary: "Check and split published preference data",
-    load: async () => (await import("./commands/preferences.ts")).preferencesImport,
+    summary: "Check and split published preference data, into files or a store",
+    load: async () => (await import("./commands/preferences-import.ts")).preferencesImport,
   },
   {
     name: "reject",
@@ -177,7 +177,7 @@ export const commandRows: readonly CommandRow[] = [
     name: "preferences stats",
     group: "Look inside",
     summary: "Count preferences: lengths, strengths, safety, judges",
-    load: async () => (await import("./commands/preferences.ts")).preferencesStats,
+    load: async () => (await import("./commands/preferences-stats.ts")).preferencesStats,
   },
   {
     name: "doctor",

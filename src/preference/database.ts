@@ -31,6 +31,11 @@ export interface Database extends Queries, AsyncDisposable {
 /** What the schema's own rules raise, such as a change of a closed batch. */
 export const ruleError = "CR001";
 
+/** A text as Postgres can keep it: in UTF-8, and without the character of code 0. */
+export function storable(text: string): string {
+  return text.replaceAll(/[\0\p{Cs}]/gu, "\uFFFD");
+}
+
 /**
  * Opens the database in a folder, which is made where there is none; one process at a time. The caller disposes it.
  *
@@ -45,6 +50,11 @@ export async function openEmbedded(folder: string): Promise<Database> {
     unlock();
     throw error;
   }
+}
+
+/** Whether a folder has a database. */
+export function isEmbedded(folder: string): boolean {
+  return existsSync(join(folder, "postgres", "PG_VERSION"));
 }
 
 /**
@@ -88,7 +98,7 @@ export async function openServer(url: string): Promise<Database> {
 
 async function openPglite(folder: string, unlock: () => void): Promise<Database> {
   const path = join(folder, "postgres");
-  const isNew = !existsSync(join(path, "PG_VERSION"));
+  const isNew = !isEmbedded(folder);
   const fs = new NodeFS(path);
   const init = fs.init.bind(fs);
   fs.init = async (pg, options) => {

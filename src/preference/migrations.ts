@@ -167,4 +167,36 @@ const rules = [
   ),
 ];
 
-const steps: readonly (readonly string[])[] = [[...tables, ...views, ...rules]];
+/** Comparisons that others collected, in batches that are closed when the import ends. */
+const imports = [
+  "alter table batches add column source text",
+  `create table imported_comparisons (
+     batch_id text not null references batches (id),
+     place int not null check (place >= 0),
+     prompt jsonb not null,
+     chosen text not null,
+     rejected text not null,
+     strength text check (strength in ('significantly', 'better', 'slightly', 'negligibly')),
+     safety text check (safety in ('chosen-safe', 'both-safe', 'both-unsafe')),
+     judge text not null,
+     primary key (batch_id, place)
+   )`,
+  `create function refuse_import_into_closed_batch() returns trigger language plpgsql as $$
+   declare closed timestamptz; title text;
+   begin
+     select closed_at, name into closed, title from batches where id = new.batch_id for share;
+     if closed is not null then
+       raise exception 'batch "%" is closed', title
+         using errcode = '${ruleError}', hint = 'Closed batches stay as they are; open a new one.';
+     end if;
+     return new;
+   end $$`,
+  `create trigger imports_of_open_batch before insert on imported_comparisons
+   for each row execute function refuse_import_into_closed_batch()`,
+  `create trigger imports_are_a_log before update or delete on imported_comparisons
+   for each row execute function refuse_rewriting()`,
+  `create trigger imports_are_not_emptied before truncate on imported_comparisons
+   for each statement execute function refuse_rewriting()`,
+];
+
+const steps: readonly (readonly string[])[] = [[...tables, ...views, ...rules], imports];

@@ -15,6 +15,9 @@ export interface ComparisonFile {
   readonly excluded: ReadonlyMap<Exclusion, number>;
 }
 
+/** The judge of pairs that name none. */
+export const unstatedJudge = "not stated";
+
 export interface ReadComparisonsOptions {
   /** Of pairs that do not say so themselves: safety where the path speaks of "harmless", else helpfulness. */
   readonly quality?: Quality;
@@ -79,7 +82,7 @@ function comparisonsOfPairs(
 ): { comparisons: Comparison[]; excluded: Map<Exclusion, number> } {
   const defaults = {
     quality: options.quality ?? (/harmless/i.test(path) ? "safety" : "helpfulness"),
-    judge: options.judge ?? "not stated",
+    judge: options.judge ?? unstatedJudge,
     largestMargin: pairs.reduce((most, pair) => Math.max(most, marginOf(pair)), 0),
   };
   const comparisons: Comparison[] = [];

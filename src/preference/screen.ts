@@ -1,7 +1,6 @@
 /** What is left out of preference data before anything is trained on it, and the split into train and test. */
 
 import { createHash } from "node:crypto";
-import type { Dialog } from "../dialog/message.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { Comparison } from "./comparison.ts";
 import { languageOf } from "./language.ts";
@@ -30,7 +29,6 @@ export function screen(comparisons: readonly Comparison[], options: ScreenOption
   const seen = new Set<string>();
   const counts = { duplicates: 0, contradictions: 0, tooLong: 0, otherLanguage: 0 };
   const kept = comparisons.filter((comparison) => {
-    const { prompt, chosen, rejected } = comparison;
     if (isTooLong(comparison, options)) {
       counts.tooLong += 1;
       return false;
@@ -39,16 +37,26 @@ export function screen(comparisons: readonly Comparison[], options: ScreenOption
       counts.otherLanguage += 1;
       return false;
     }
-    const key = keyOf(prompt, chosen, rejected);
+    const key = comparisonKey(comparison);
     if (seen.has(key)) {
       counts.duplicates += 1;
       return false;
     }
-    if (seen.has(keyOf(prompt, rejected, chosen))) counts.contradictions += 1;
+    const { chosen, rejected } = comparison;
+    if (seen.has(comparisonKey({ ...comparison, chosen: rejected, rejected: chosen }))) {
+      counts.contradictions += 1;
+    }
     seen.add(key);
     return true;
   });
   return { kept, ...counts };
+}
+
+/** Equal for comparisons that are so but for case, punctuation, spaces and what was said of them. */
+export function comparisonKey({ prompt, chosen, rejected }: Comparison): string {
+  const turns = prompt.map(({ role, content }) => `${role}: ${comparable(content)}`);
+  const texts = [...turns, comparable(chosen), comparable(rejected)];
+  return createHash("sha256").update(texts.join("\n")).digest("base64");
 }
 
 export interface Split {
@@ -82,12 +90,6 @@ export function splitComparisons(comparisons: readonly Comparison[], share: numb
 }
 
 // --- internal ---
-
-function keyOf(prompt: Dialog, first: string, second: string): string {
-  const turns = prompt.map(({ role, content }) => `${role}: ${comparable(content)}`);
-  const texts = [...turns, comparable(first), comparable(second)];
-  return createHash("sha256").update(texts.join("\n")).digest("base64");
-}
 
 /** Texts without a letter, such as `1 + 1?`, are compared as they are. */
 function comparable(text: string): string {

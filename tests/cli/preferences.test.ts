@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { embeddedFolder } from "../preference/databases.ts";
 import { cria } from "./memory-terminal.ts";
 
 let folder: string;
@@ -88,4 +89,79 @@ test("the help has examples", async () => {
     expect(code).toBe(0);
     expect(stdout).toContain("$ cria preferences");
   }
+});
+
+describe("a store", () => {
+  let store: string;
+  beforeAll(async () => {
+    const made = await embeddedFolder();
+    store = join(folder, "store");
+    renameSync(join(made, "store"), store);
+    rmSync(made, { recursive: true });
+  }, 120_000);
+  const counted = (stdout: string): number =>
+    [...stdout.matchAll(/^(\d+) comparisons? in the closed batch/gm)].reduce(
+      (sum, [, count]) => sum + Number(count),
+      0,
+    );
+
+  test("takes a file once, in whatever form it comes; stats and export have it", async () => {
+    const transcripts = join(folder, "harmless.jsonl");
+    const rows = [1, 2, 3].map((i) => ({
+      chosen: `\n\nHuman: Is ${i} odd?\n\nAssistant: I cannot say ${i}.`,
+      rejected: `\n\nHuman: Is ${i} odd?\n\nAssistant: Guess ${i}!`,
+    }));
+    writeFileSync(transcripts, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const importing = (...words: string[]) => cria("preferences", "import", ...words, "--store", store);
+    const first = await importing(transcripts, "--test-share", "0");
+    expect([first.stderr, counted(first.stdout)]).toEqual(["", 3]);
+    expect(first.stdout).toContain('3 comparisons in the closed batch "harmless safety train"');
+    const again = await importing(transcripts, "--test-share", "0.9", "--seed", "2", "--batch", "again");
+    expect(again.stdout).toContain(`3 are in ${store} already\nnothing was added to ${store}\n`);
+    const pulled = join(folder, "pulled.parquet");
+    await cria("preferences", "export", pulled, "--store", store, "--batch", "harmless safety train");
+    expect((await importing(pulled)).stdout).toContain("nothing was added");
+    const { stdout } = await cria("preferences", "stats", "--store", store, "--json");
+    expect(JSON.parse(stdout)).toMatchObject({
+      batch: "harmless safety train",
+      comparisons: 3,
+      judges: { "people (hh-rlhf)": 3 },
+    });
+  });
+
+  test("wants to know who preferred", async () => {
+    const silent = await cria("preferences", "import", pairs, "--store", store);
+    expect(silent.code).toBe(1);
+    expect(silent.stderr).toMatch(
+      /39 of 39 comparisons do not say who preferred\n {2}Say it for them, such as --judge/,
+    );
+    const said = await cria("preferences", "import", pairs, "--store", store, "--judge", "judge.js (script)");
+    expect([said.stderr, counted(said.stdout)]).toEqual(["", 39]);
+  });
+
+  test.each([
+    [["import", "PAIRS"], /nothing says where the comparisons go\n {2}Give --out DIR/],
+    [
+      ["import", "PAIRS", "--out", "x", "--batch", "b"],
+      /--batch names batches of a store, and there is none/,
+    ],
+    [
+      ["import", "PAIRS", "--out", "x", "--test-share", "1"],
+      /the share held out \(1\) is not at least 0 and below 1/,
+    ],
+    [["stats"], /there is nothing to count\n {2}Name files of pairs, or give --store DIR/],
+    [["stats", "PAIRS", "--store", "STORE"], /there are both --store and a file/],
+    [["stats", "--store", "none"], /there is no annotation store in none/],
+    [["export", "out.jsonl", "--store", "none"], /there is no annotation store in none/],
+    [
+      ["export", "out.jsonl", "--store", "STORE", "--batch", "week"],
+      /there is no batch "week" in .*\n {2}There are /,
+    ],
+    [["export", "out.txt", "--store", "STORE"], /out.txt: trl is not written to a file of this kind/],
+  ])("refuses %o, and says the mend", async (words, message) => {
+    const paths: Record<string, string> = { PAIRS: pairs, STORE: store };
+    const { stderr, code } = await cria("preferences", ...words.map((word) => paths[word] ?? word));
+    expect(stderr).toMatch(message);
+    expect(code).toBe(1);
+  });
 });

@@ -26,7 +26,7 @@ import {
 } from "../../src/preference/annotation/tasks.ts";
 import type { Database } from "../../src/preference/database.ts";
 import { migrate } from "../../src/preference/migrations.ts";
-import { openEmbeddedStore, postgresPrograms, startPostgres, type OpenedStore } from "./databases.ts";
+import { openEmbeddedStore, openServerStore, postgresPrograms, type OpenedStore } from "./databases.ts";
 
 describe("agreement and win rates", () => {
   const pairs = (...choices: readonly string[]) =>
@@ -53,20 +53,6 @@ describe("agreement and win rates", () => {
 });
 
 const programs = postgresPrograms();
-
-async function openServerStore(): Promise<OpenedStore> {
-  if ("missing" in programs) throw new Error(programs.missing);
-  const { url, stop } = await startPostgres(programs.bin);
-  const database = await openStore({ folder: "unused", url });
-  return {
-    database,
-    close: async () => {
-      await database[Symbol.asyncDispose]();
-      await stop();
-    },
-  };
-}
-
 describe("embedded", () => storeTests(openEmbeddedStore));
 if ("missing" in programs) test.skip(`server (${programs.missing})`, () => {});
 else {
@@ -127,7 +113,10 @@ function storeTests(open: () => Promise<OpenedStore>): void {
 
   test("a second migration changes nothing", async () => {
     await migrate(database);
-    expect(await database.query("select step from migrations order by step")).toEqual([{ step: 0 }]);
+    expect(await database.query("select step from migrations order by step")).toEqual([
+      { step: 0 },
+      { step: 1 },
+    ]);
   });
 
   test("a token signs in until the next invitation, and is not in the database", async () => {

@@ -71,8 +71,23 @@ export function postgresPrograms(): { readonly bin: string } | { readonly missin
   return { bin };
 }
 
+/** A store in a server of the test's own. */
+export async function openServerStore(): Promise<OpenedStore> {
+  const programs = postgresPrograms();
+  if ("missing" in programs) throw new Error(programs.missing);
+  const { url, stop } = await startPostgres(programs.bin);
+  const database = await openStore({ folder: "unused", url });
+  return {
+    database,
+    close: async () => {
+      await database[Symbol.asyncDispose]();
+      await stop();
+    },
+  };
+}
+
 /** A server of the test's own, on a socket in a folder of its own. */
-export async function startPostgres(bin: string): Promise<{ url: string; stop: () => Promise<void> }> {
+async function startPostgres(bin: string): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), "cria-pg-"));
   const user = process.getuid?.() === 0 ? postgresUser()! : undefined;
   if (user !== undefined) chownSync(folder, user.uid, user.gid);

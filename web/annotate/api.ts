@@ -41,6 +41,7 @@ export interface LeadBatch extends BatchProgress {
   readonly overlapShare: number;
   readonly openedAt: string;
   readonly closedAt: string | null;
+  readonly source: string | null;
   readonly variants: readonly { readonly name: string }[];
 }
 

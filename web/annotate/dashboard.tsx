@@ -71,7 +71,7 @@ function BatchCard({ batch, onChange, onProblem }: BatchCardProps): VNode {
         <h3>{batch.name}</h3>
         <ul class="tags">
           <li class={batch.closedAt === null ? "open" : ""}>{batch.closedAt === null ? "open" : "closed"}</li>
-          <li>policy {batch.policyVersion}</li>
+          <li>{batch.source === null ? `policy ${batch.policyVersion}` : "imported"}</li>
           <li>{batch.quality}</li>
           <li>{batch.split}</li>
         </ul>
@@ -87,14 +87,21 @@ function BatchCard({ batch, onChange, onProblem }: BatchCardProps): VNode {
           </button>
         )}
       </div>
-      <p class="soft">
-        Compares {batch.variants.map(({ name }) => name).join(" and ")}.{" "}
-        {Math.round(100 * batch.overlapShare)}% of items are repeated by a second annotator.
-      </p>
+      {batch.source === null ? (
+        <p class="soft">
+          Compares {batch.variants.map(({ name }) => name).join(" and ")}.{" "}
+          {Math.round(100 * batch.overlapShare)}% of items are repeated by a second annotator.
+        </p>
+      ) : (
+        <p class="soft">
+          Imported from {batch.source}. Judged by{" "}
+          {batch.judges.map(({ name, comparisons }) => `${name}: ${comparisons}`).join(", ")}.
+        </p>
+      )}
       <WinRates batch={batch} />
       <Shares title="How clear" counts={batch.strengths} names={strengthNames} />
       <Shares title="How safe" counts={batch.safety} names={safetyNames} />
-      <Annotators batch={batch} />
+      {batch.source === null && <Annotators batch={batch} />}
     </article>
   );
 }
@@ -104,8 +111,14 @@ const strengthNames = {
   better: "better",
   slightly: "slightly",
   negligibly: "negligibly, unsure",
+  "not stated": "not stated",
 };
-const safetyNames = { "chosen-safe": "only the better one", "both-safe": "both", "both-unsafe": "neither" };
+const safetyNames = {
+  "chosen-safe": "only the better one",
+  "both-safe": "both",
+  "both-unsafe": "neither",
+  "not stated": "not stated",
+};
 
 function percent(share: number): string {
   return `${Math.round(100 * share)}%`;
@@ -156,11 +169,13 @@ function Shares({ title, counts, names }: SharesProps): VNode | null {
   return (
     <dl class="shares">
       <dt>{title}</dt>
-      {Object.entries(names).map(([name, words]) => (
-        <dd>
-          {words} <b>{percent((counts[name] ?? 0) / total)}</b>
-        </dd>
-      ))}
+      {Object.entries(names)
+        .filter(([name]) => name !== "not stated" || counts[name] !== undefined)
+        .map(([name, words]) => (
+          <dd>
+            {words} <b>{percent((counts[name] ?? 0) / total)}</b>
+          </dd>
+        ))}
     </dl>
   );
 }

@@ -1,15 +1,15 @@
-/** `cria preferences export`: what was annotated, to train on. */
+/** `cria preferences export`: what was annotated and imported, to train on. */
 
 import { exportComparisons } from "../../preference/annotation/export.ts";
 import { writeComparisons } from "../../preference/write.ts";
-import { openNamedStore, storeArguments } from "../annotation-options.ts";
+import { checkBatches, openKnownStore, storeArguments } from "../annotation-options.ts";
 import { defineCommand } from "../command.ts";
 import { formatNumberOf } from "../terminal.ts";
 
 export const preferencesExport = defineCommand({
   details:
-    "Each comparison names who preferred, and says whether that was a person or a script. Left out are items that an " +
-    "annotator flagged, and repeated ones, which are there for agreement.",
+    "Each comparison names who preferred, and says whether that was a person or a script; of imported ones, whoever the " +
+    "data set names. Left out are items that an annotator flagged, and repeated ones, which are there for agreement.",
   args: {
     out: {
       type: "positional",
@@ -41,7 +41,8 @@ export const preferencesExport = defineCommand({
     'cria preferences export week-1.parquet --batch "v1 helpfulness train" --store annotations',
   ],
   async run({ out, store, batch, split, quality, format }, { stdout }) {
-    await using database = await openNamedStore(store);
+    await using database = await openKnownStore(store);
+    await checkBatches(database, batch);
     const { comparisons, flagged, repeated, excluded } = await exportComparisons(database, {
       ...(batch.length === 0 ? {} : { batches: batch }),
       ...(split === undefined ? {} : { split: split === "test" ? "test" : "train" }),

@@ -26,6 +26,9 @@ export interface Batch {
   readonly overlapShare: number;
   readonly openedAt: Date;
   readonly closedAt: Date | null;
+  /** Where its comparisons were imported from; null for a batch that is annotated here. */
+  readonly source: string | null;
+  /** None where they were imported. */
   readonly variants: readonly Variant[];
 }
 
@@ -77,7 +80,7 @@ export async function closeBatch(database: Database, id: string): Promise<void> 
 export async function listBatches(database: Database): Promise<Batch[]> {
   const rows = await database.query<Omit<Batch, "variants">>(
     `select id, name, policy_version as "policyVersion", quality, split, overlap_share as "overlapShare",
-       opened_at as "openedAt", closed_at as "closedAt" from batches order by opened_at, name`,
+       opened_at as "openedAt", closed_at as "closedAt", source from batches order by opened_at, name`,
   );
   const variants = await database.query<Variant & { batch: string }>(
     "select batch_id as batch, place, name, model, temperature from variants order by place",

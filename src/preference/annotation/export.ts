@@ -1,8 +1,8 @@
-/** What was annotated, as comparisons to train on. */
+/** What was annotated, and what was imported, as comparisons to train on. */
 
 import type { Dialog } from "../../dialog/message.ts";
 import type { Comparison, Quality, SafetyLabel, Strength } from "../comparison.ts";
-import type { Database } from "../database.ts";
+import type { Queries } from "../database.ts";
 import { comparisonOfPair, type Exclusion } from "../pair.ts";
 import { judgeLabel } from "./annotators.ts";
 
@@ -14,7 +14,10 @@ export interface ExportOptions {
 }
 
 export interface Exported {
-  /** In the order they were begun; an item that several annotators decided is there once, by the first of them. */
+  /**
+   * Those annotated here in the order they were begun, an item that several annotators decided once, by the first of
+   * them; then those imported.
+   */
   readonly comparisons: readonly Comparison[];
   /** Left out: the annotator flagged the item for the lead. */
   readonly flagged: number;
@@ -24,8 +27,8 @@ export interface Exported {
   readonly excluded: ReadonlyMap<Exclusion, number>;
 }
 
-export async function exportComparisons(database: Database, options: ExportOptions = {}): Promise<Exported> {
-  const rows = await database.query<Row>(
+export async function exportComparisons(queries: Queries, options: ExportOptions = {}): Promise<Exported> {
+  const rows = await queries.query<Row>(
     `select t.history, t.question, l.content as left, r.content as right, d.better, d.strength, d.safety, b.quality,
        a.name, a.kind, t.overlap_of is not null as "isRepeated", f.task_id is not null as "isFlagged"
      from tasks t join decisions d on d.task_id = t.id and d.kind = 'compare'
@@ -36,7 +39,7 @@ export async function exportComparisons(database: Database, options: ExportOptio
      where ($1::text[] is null or b.name = any($1)) and ($2::text is null or b.split = $2)
        and ($3::text is null or b.quality = $3)
      order by b.opened_at, t.number`,
-    [options.batches ?? null, options.split ?? null, options.quality ?? null],
+    filterOf(options),
   );
   const firsts = rows.filter(({ isRepeated }) => !isRepeated);
   const clear = firsts.filter(({ isFlagged }) => !isFlagged);
@@ -47,6 +50,7 @@ export async function exportComparisons(database: Database, options: ExportOptio
     if (typeof read === "string") excluded.set(read, (excluded.get(read) ?? 0) + 1);
     else comparisons.push(read);
   }
+  for await (const imported of importedComparisons(queries, options)) comparisons.push(imported);
   const flagged = firsts.length - clear.length;
   return { comparisons, flagged, repeated: rows.length - firsts.length, excluded };
 }
@@ -82,4 +86,43 @@ function comparisonOf(row: Row): Comparison | Exclusion {
     },
     { quality, judge, largestMargin: 0 },
   );
+}
+
+/** Rows that are read at once: a data set of 160 000 in one answer would be more than the embedded database gives. */
+const page = 5000;
+
+async function* importedComparisons(queries: Queries, options: ExportOptions): AsyncGenerator<Comparison> {
+  const batches = await queries.query<{ id: string; quality: Quality }>(
+    `select b.id, b.quality from batches b where b.source is not null
+       and ($1::text[] is null or b.name = any($1)) and ($2::text is null or b.split = $2)
+       and ($3::text is null or b.quality = $3) order by b.opened_at, b.name`,
+    filterOf(options),
+  );
+  for (const { id, quality } of batches) {
+    for (let first = 0, count = page; count === page; first += page) {
+      const rows = await queries.query<ImportedRow>(
+        `select prompt, chosen, rejected, strength, safety, judge from imported_comparisons
+         where batch_id = $1 and place >= $2 and place < $3 order by place`,
+        [id, first, first + page],
+      );
+      for (const { strength, safety, ...row } of rows) {
+        yield {
+          ...row,
+          ...(strength === null ? {} : { strength }),
+          ...(safety === null ? {} : { safety }),
+          quality,
+        };
+      }
+      count = rows.length;
+    }
+  }
+}
+
+interface ImportedRow extends Pick<Comparison, "prompt" | "chosen" | "rejected" | "judge"> {
+  readonly strength: Strength | null;
+  readonly safety: SafetyLabel | null;
+}
+
+function filterOf({ batches, split, quality }: ExportOptions): unknown[] {
+  return [batches ?? null, split ?? null, quality ?? null];
 }

@@ -26,6 +26,8 @@ export interface VariantPair {
 
 export interface BatchProgress {
   readonly annotators: readonly AnnotatorProgress[];
+  /** Who preferred in comparisons that were imported, and how many they are. */
+  readonly judges: readonly { readonly name: string; readonly comparisons: number }[];
   readonly agreement: Agreement;
   /** Share of repeated items whose safety label is the same; null where there are none. */
   readonly safetyAgreement: number | null;
@@ -35,12 +37,14 @@ export interface BatchProgress {
 }
 
 export async function batchProgress(database: Database, batch: Batch): Promise<BatchProgress> {
-  const [annotators, counts, repeats, decisions] = await Promise.all([
+  const [annotators, counts, repeats, decisions, imported] = await Promise.all([
     listAnnotators(database),
     annotatorCounts(database, batch.id),
     repeatedItems(database, batch.id),
     comparedVariants(database, batch.id),
+    importedKinds(database, batch.id),
   ]);
+  const labelled = [...decisions.map((one) => ({ ...one, count: 1 })), ...imported];
   return {
     annotators: annotators.flatMap(({ id, name, kind }) => {
       const own = counts.find((row) => row.id === id);
@@ -49,14 +53,17 @@ export async function batchProgress(database: Database, batch: Batch): Promise<B
       const theirs = repeats.filter(({ one, other }) => one === id || other === id);
       return [{ name, kind, ...numbers, agreement: agreement(theirs) }];
     }),
+    judges: Object.entries(tally(imported.map(({ judge, count }) => [judge, count]))).map(
+      ([name, comparisons]) => ({ name, comparisons }),
+    ),
     agreement: agreement(repeats),
     safetyAgreement:
       repeats.length === 0
         ? null
         : repeats.filter(({ isSameSafety }) => isSameSafety).length / repeats.length,
     winRates: variantPairs(batch, decisions),
-    strengths: tally(decisions.map(({ strength }) => strength)),
-    safety: tally(decisions.map(({ safety }) => safety)),
+    strengths: tally(labelled.map(({ strength, count }) => [strength, count])),
+    safety: tally(labelled.map(({ safety, count }) => [safety, count])),
   };
 }
 
@@ -150,8 +157,24 @@ function variantPairs({ variants }: Batch, decisions: readonly Compared[]): Vari
   );
 }
 
-function tally(names: readonly string[]): Record<string, number> {
+interface ImportedKind {
+  readonly judge: string;
+  readonly strength: string;
+  readonly safety: string;
+  readonly count: number;
+}
+
+function importedKinds(database: Database, batchId: string): Promise<ImportedKind[]> {
+  return database.query<ImportedKind>(
+    `select judge, coalesce(strength, 'not stated') as strength, coalesce(safety, 'not stated') as safety,
+       count(*)::int as count
+     from imported_comparisons where batch_id = $1 group by 1, 2, 3 order by count(*) desc, 1`,
+    [batchId],
+  );
+}
+
+function tally(counted: readonly (readonly [name: string, count: number])[]): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  for (const [name, count] of counted) counts[name] = (counts[name] ?? 0) + count;
   return counts;
 }

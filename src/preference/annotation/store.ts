@@ -1,7 +1,6 @@
 /** The annotation store: a database with the newest schema. */
 
-import type { Database } from "../database.ts";
-import { openEmbedded, openServer } from "../database.ts";
+import { openEmbedded, openServer, type Database } from "../database.ts";
 import { migrate } from "../migrations.ts";
 
 /**

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import type { Random } from "../../corpus/random.ts";
 import { checkDialog, strip, type Dialog } from "../../dialog/message.ts";
 import { ConfigError } from "../../errors/errors.ts";
-import type { Database, Queries } from "../database.ts";
+import { storable, type Database, type Queries } from "../database.ts";
 import type { Batch } from "./batches.ts";
 import type { AttackStyle, RiskCategory } from "./guidelines.ts";
 
@@ -120,7 +120,7 @@ export async function continueTask(
 
 /** @throws {ConfigError} when it has a question already, or the question cannot be one of Llama 2's chat format. */
 export async function ask(database: Database, task: Task, question: Question): Promise<Task> {
-  const text = strip(question.text);
+  const text = storable(strip(question.text));
   checkDialog([...task.history, { role: "user", content: text }], "the conversation");
   const asked = await database.query(
     `update tasks set question = $2, risk = $3, attack = $4, asked_at = now()
@@ -249,9 +249,4 @@ async function copyTask(
     [origin, id],
   );
   return taskOf(queries, annotatorId, id);
-}
-
-/** Postgres' text has no character of code 0. */
-function storable(text: string): string {
-  return text.replaceAll("\0", "\uFFFD");
 }
