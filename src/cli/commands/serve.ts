@@ -61,7 +61,8 @@ const serveArguments = {
     as: "integer",
     min: 1,
     valueHint: "N",
-    description: "Tokens of all texts together; four contexts by default",
+    description:
+      "Tokens of all texts together; four contexts by default, or what a quarter of the memory holds",
   },
   ...contextShiftArguments,
   memory: {
@@ -118,9 +119,9 @@ export const serve = defineCommand({
   details:
     "OpenAI's clients work with it when their base URL is http://127.0.0.1:8080/v1. It listens to this machine only; to " +
     "listen to others, give --host 0.0.0.0 and an API key. SIGTERM or Ctrl-C lets running requests end first. A text " +
-    'that fills its context ends with "length"; with --context-shift it goes on up to --max-tokens, which is off by ' +
-    "default because a client is not told what the model no longer sees, and because a model that never ends a text " +
-    "then writes on until --timeout. With --annotate, people compare answers of its models at /annotate/: they sign in by " +
+    'that fills its context ends with "length"; with --context-shift it goes on, up to --max-tokens. That is off by default ' +
+    "because no client is told what the model no longer sees, and because a model that never ends a text then writes on " +
+    "until --timeout. With --annotate, people compare answers of its models at /annotate/: they sign in by " +
     "a lead's invitations, and have no key.",
   args: serveArguments,
   examples: [
