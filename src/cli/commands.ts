@@ -62,7 +62,7 @@ export const commandRows: readonly CommandRow[] = [
   {
     name: "preferences import",
     group: "Make a model",
-    summary: "Check and split published preference data, into files or a store",
+    summary: "Check and split published preferences into sets",
     load: async () => (await import("./commands/preferences-import.ts")).preferencesImport,
   },
   {
