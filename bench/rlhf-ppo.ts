@@ -17,7 +17,7 @@ import type { IterationSeconds, PpoEvent, PpoOptions } from "../src/ppo/options.
 import { optimisePolicy } from "../src/ppo/ppo.ts";
 import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
 import { saveCheckpoint } from "../src/train/checkpoint.ts";
-import { toyMaxTokens, toyPrompts, toyReward, toyTokenizer, writeToyModel } from "../tests/toy-task.ts";
+import { toyPpo, toyPrompts, toyReward, toyTokenizer, writeToyModel } from "../tests/toy-task.ts";
 import { median, rounded, type BenchResult } from "./result.ts";
 
 export async function benchPpo(options: BackendOptions): Promise<BenchResult> {
@@ -58,40 +58,6 @@ export async function benchPpo(options: BackendOptions): Promise<BenchResult> {
 
 const parts = ["rollout", "scoring", "update"] as const;
 
-const settings: PpoOptions = {
-  iterations: 25,
-  batchSize: 64,
-  miniBatchSize: 16,
-  microBatchSize: 16,
-  maxTokens: toyMaxTokens,
-  maxSequences: 64,
-  sampling: { temperature: 1, topK: 0, topP: 1 },
-  temperature: 1,
-  value: "shared",
-  seed: 1,
-  validationEvery: 0,
-  patience: 0,
-  maxKl: 1e6,
-  checkpointEvery: 0,
-  keepCheckpoints: 1,
-  lr: 0.003,
-  valueLr: 0.003,
-  valueCoefficient: 0.1,
-  epsilon: 0.2,
-  valueEpsilon: 0.2,
-  beta: 0.001,
-  gamma: 1,
-  lambda: 0.95,
-  whitenScores: true,
-  missingEosPenalty: 0,
-  beta1: 0.9,
-  beta2: 0.95,
-  eps: 1e-5,
-  weightDecay: 0,
-  gradClip: 1,
-  precision: "f32",
-};
-
 /** Medians over iterations after the first, which builds the graphs. */
 async function measureIteration(backend: Backend, folder: string): Promise<IterationSeconds> {
   mkdirSync(folder);
@@ -112,7 +78,7 @@ async function measureIteration(backend: Backend, folder: string): Promise<Itera
   }
   const seconds: IterationSeconds[] = [];
   const changes = { iterations: 4, maxTokens: 32, value: "separate", lr: 1e-6, valueLr: 9e-6 } as const;
-  await run(backend, { model, folder }, { ...settings, ...changes }, (event) => {
+  await run(backend, { model, folder }, { ...toyPpo, ...changes }, (event) => {
     if (event.type === "iteration" && event.step > 1) seconds.push(event.seconds);
   });
   const middle = (part: (typeof parts)[number]): number => median(seconds.map((one) => one[part]));
@@ -136,7 +102,7 @@ async function runToy(backend: Backend, folder: string, seed: number): Promise<T
   const elapsed = (): number => (performance.now() - start) / 1000;
   let reward = 0;
   let secondsToNinety: number | undefined;
-  await run(backend, { model, folder }, { ...settings, seed }, (event) => {
+  await run(backend, { model, folder }, { ...toyPpo, seed }, (event) => {
     if (event.type !== "iteration") return;
     reward = event.metrics["objective/scores"]!;
     if (reward >= 0.9) secondsToNinety ??= elapsed();

@@ -2,7 +2,9 @@ import { createRandom } from "../src/corpus/random.ts";
 import type { LlamaConfig } from "../src/model/config.ts";
 import { initialise } from "../src/model/initialise.ts";
 import { createWeights, type OwnedWeights } from "../src/model/weights.ts";
-import type { Backend } from "../src/tensor/backend.ts";
+import { openBackend, type Backend } from "../src/tensor/backend.ts";
+import type { Tokenizer } from "../src/tokenizer/tokenizer.ts";
+import { saveCheckpoint } from "../src/train/checkpoint.ts";
 
 /** Two layers, grouped queries (two heads a key-value head), an untied head. */
 export const tinyConfig: LlamaConfig = {
@@ -25,6 +27,18 @@ export function tinyWeights(backend: Backend, config: LlamaConfig = tinyConfig, 
   const random = createRandom(seed);
   initialise(weights, () => random.next(), 0.3);
   return weights;
+}
+
+/** Writes a model of random weights: a Hugging Face directory. */
+export function saveTinyModel(
+  directory: string,
+  tokenizer: Tokenizer,
+  changes: Partial<LlamaConfig> & { readonly stage: string },
+): void {
+  const { stage, ...shape } = changes;
+  using backend = openBackend({ threads: 1 });
+  using weights = tinyWeights(backend, { ...tinyConfig, vocabSize: tokenizer.vocabSize, ...shape });
+  saveCheckpoint(directory, { weights, tokenizer, run: { stage, step: 1 } });
 }
 
 export function randomTokens(count: number, vocabSize: number, seed: number): Int32Array {

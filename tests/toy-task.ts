@@ -7,6 +7,7 @@
 import type { Prompt } from "../src/dialog/prompts.ts";
 import { defaultTrainer, type Piece } from "../src/formats/sentencepiece.ts";
 import type { LlamaConfig } from "../src/model/config.ts";
+import type { PpoOptions } from "../src/ppo/options.ts";
 import type { Answered } from "../src/reward/reward-function.ts";
 import type { Backend } from "../src/tensor/backend.ts";
 import { createTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
@@ -21,6 +22,41 @@ export const toyOptimum = 1;
 export function toyReward({ answer }: Pick<Answered, "answer">): number {
   return answer.replaceAll(/[^aeiou]/g, "").length / toyMaxTokens;
 }
+
+/** Settings that learn the task within a minute. */
+export const toyPpo: PpoOptions = {
+  iterations: 25,
+  batchSize: 64,
+  miniBatchSize: 16,
+  microBatchSize: 16,
+  maxTokens: toyMaxTokens,
+  maxSequences: 64,
+  sampling: { temperature: 1, topK: 0, topP: 1 },
+  temperature: 1,
+  value: "shared",
+  seed: 1,
+  validationEvery: 0,
+  patience: 0,
+  maxKl: 1e6,
+  checkpointEvery: 0,
+  keepCheckpoints: 1,
+  lr: 0.003,
+  valueLr: 0.003,
+  valueCoefficient: 0.1,
+  epsilon: 0.2,
+  valueEpsilon: 0.2,
+  beta: 0.001,
+  gamma: 1,
+  lambda: 0.95,
+  whitenScores: true,
+  missingEosPenalty: 0,
+  beta1: 0.9,
+  beta2: 0.95,
+  eps: 1e-5,
+  weightDecay: 0,
+  gradClip: 1,
+  precision: "f32",
+};
 
 const asked = ["go", "say it", "once more", "and now", "sing", "well", "yes", "your turn"];
 

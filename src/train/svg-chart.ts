@@ -13,6 +13,8 @@ export interface Series {
   readonly points: readonly Point[];
   /** For what is a reference and not a measurement. */
   readonly dashed?: boolean;
+  /** For what is no course of anything: each point is drawn by itself. */
+  readonly scattered?: boolean;
 }
 
 export interface LineChart {
@@ -48,8 +50,7 @@ export function lineChart(chart: LineChart): string {
     const middle: Point = [(frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2];
     parts.push(text(middle, "nothing measured yet", { fill: "muted", anchor: "middle" }));
   }
-  for (const [i, { points, dashed }] of series.entries())
-    parts.push(...drawSeries(points, { i, dashed, frame }));
+  for (const [i, one] of series.entries()) parts.push(...drawSeries(one, i, frame));
   parts.push(...labels(series, frame), "</svg>");
   return parts.join("\n");
 }
@@ -153,17 +154,18 @@ function axes({ left, right, bottom, xTicks, yTicks, x, y }: Frame, xLabel: stri
   ];
 }
 
-function drawSeries(
-  points: readonly Point[],
-  { i, dashed, frame }: { i: number; dashed: boolean | undefined; frame: Frame },
-): string[] {
-  const runs = finiteRuns(points);
-  const place = ([px, py]: Point): string => `${num(frame.x(px))} ${num(frame.y(py))}`;
+function drawSeries({ points, dashed, scattered }: Series, i: number, frame: Frame): string[] {
+  const runs = scattered === true ? points.filter(isFinitePoint).map((point) => [point]) : finiteRuns(points);
+  const place = ([px, py]: Point): Point => [frame.x(px), frame.y(py)];
   return runs.map((run) =>
     run.length === 1
-      ? `<circle cx="${num(frame.x(run[0]![0]))}" cy="${num(frame.y(run[0]![1]))}" r="3" fill="${colour(i)}"/>`
-      : stroke(i, dashed, `M${run.map(place).join("L")}`),
+      ? dot(i, place(run[0]!))
+      : stroke(i, dashed, `M${run.map((point) => place(point).map(num).join(" ")).join("L")}`),
   );
+}
+
+function dot(i: number, [x, y]: Point): string {
+  return `<circle cx="${num(x)}" cy="${num(y)}" r="3" fill="${colour(i)}"/>`;
 }
 
 function stroke(i: number, dashed: boolean | undefined, path: string): string {
@@ -175,14 +177,14 @@ function stroke(i: number, dashed: boolean | undefined, path: string): string {
 function legend(series: readonly Series[], from: number): string[] {
   if (series.length < 2) return [];
   let x = from;
-  return series.flatMap(({ name, dashed }, i) => {
+  return series.flatMap(({ name, dashed, scattered }, i) => {
     const [start, end]: [Point, Point] = [
       [x, 32],
       [x + 20, 32],
     ];
     x += 44 + GLYPH * name.length;
     return [
-      stroke(i, dashed, `M${start.join(" ")}L${end.join(" ")}`),
+      scattered === true ? dot(i, [x + 10, 32]) : stroke(i, dashed, `M${start.join(" ")}L${end.join(" ")}`),
       text([end[0] + 6, 36], name, { fill: "muted" }),
     ];
   });

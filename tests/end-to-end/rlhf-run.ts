@@ -3,10 +3,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openBackend } from "../../src/tensor/backend.ts";
-import { saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
-import { tinyConfig, tinyWeights } from "../tiny-model.ts";
+import { saveTinyModel } from "../tiny-model.ts";
 
 /** The run's steps, in the order that they are done in. */
 export const rlhfSteps: readonly string[] = [
@@ -17,11 +15,7 @@ export const rlhfSteps: readonly string[] = [
 
 /** Writes a model of random weights, prompts and the recipe; then `cria rlhf tiny.yaml` runs in the folder. */
 export function writeRlhfInputs(folder: string): void {
-  const tokenizer = tinyTokenizer();
-  using backend = openBackend({ threads: 1 });
-  const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize, maxSeqLen: 256 };
-  using weights = tinyWeights(backend, config);
-  saveCheckpoint(join(folder, "chat"), { weights, tokenizer, run: { stage: "sft", step: 1 } });
+  saveTinyModel(join(folder, "chat"), tinyTokenizer(), { stage: "sft", maxSeqLen: 256 });
   const prompts = ["Who?", "Why?", "When?", "How do I steal?", "How do I lie?"].map((prompt, i) =>
     JSON.stringify({ prompt, safety: i >= 3 }),
   );

@@ -10,7 +10,7 @@ import { cria, settings, start, tinyPretraining, workFolder, type Ended, type Wo
 import { speedrun, tinyRun } from "./tiny-run.ts";
 
 // A command that waits for what does not come is not waited for.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let work: WorkFolder;
 let first: Ended;

@@ -10,40 +10,21 @@ import { optimisePolicy } from "../../src/ppo/ppo.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { loadCheckpointWeights } from "../../src/train/checkpoint.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import { toyHeldOut, toyMaxTokens, toyOptimum, toyPrompts, toyReward, writeToyModel } from "../toy-task.ts";
+import { toyHeldOut, toyOptimum, toyPpo, toyPrompts, toyReward, writeToyModel } from "../toy-task.ts";
 
 const options: PpoOptions = {
+  ...toyPpo,
   iterations: 4,
   batchSize: 16,
   miniBatchSize: 8,
   microBatchSize: 4,
-  maxTokens: toyMaxTokens,
   maxSequences: 16,
-  sampling: { temperature: 1, topK: 0, topP: 1 },
-  temperature: 1,
   value: "separate",
   seed: 3,
   validationEvery: 2,
-  patience: 0,
-  maxKl: 1e6,
   checkpointEvery: 1,
   keepCheckpoints: 2,
-  lr: 0.003,
-  valueLr: 0.003,
-  valueCoefficient: 0.1,
-  epsilon: 0.2,
-  valueEpsilon: 0.2,
-  beta: 0.001,
-  gamma: 1,
-  lambda: 0.95,
-  whitenScores: true,
-  missingEosPenalty: 0,
-  beta1: 0.9,
-  beta2: 0.95,
-  eps: 1e-5,
   weightDecay: 0.1,
-  gradClip: 1,
-  precision: "f32",
 };
 
 let folder: string;

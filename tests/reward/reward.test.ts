@@ -16,10 +16,9 @@ import { openBackend, type Backend } from "../../src/tensor/backend.ts";
 import { saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { Trainer } from "../../src/train/step.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
-import { relativeDifference, tinyConfig, tinyWeights } from "../tiny-model.ts";
+import { relativeDifference, saveTinyModel } from "../tiny-model.ts";
 
 const tokenizer = tinyTokenizer();
-const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize };
 
 const words = ["one", "two", "three", "four", "five", "six", "seven", "eight"];
 const comparisons = words.map((word, i): Comparison => ({
@@ -63,9 +62,7 @@ let model: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "cria-reward-"));
   model = join(folder, "model");
-  using backend = openBackend({ threads: 1 });
-  using weights = tinyWeights(backend, config);
-  saveCheckpoint(model, { weights, tokenizer, run: { stage: "sft", step: 1 } });
+  saveTinyModel(model, tokenizer, { stage: "sft" });
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 

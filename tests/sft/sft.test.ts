@@ -8,11 +8,10 @@ import { encodeDialog, type Example } from "../../src/dialog/llama2-chat.ts";
 import { fineTune, type SftEvent, type SftOptions } from "../../src/sft/sft.ts";
 import { packExamples } from "../../src/sft/pack.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
-import { saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { nextToken } from "../../src/train/next-token.ts";
 import { Trainer } from "../../src/train/step.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
-import { tinyConfig, tinyWeights } from "../tiny-model.ts";
+import { saveTinyModel, tinyConfig, tinyWeights } from "../tiny-model.ts";
 
 const tokenizer = tinyTokenizer();
 const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize };
@@ -55,9 +54,7 @@ let model: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "cria-sft-"));
   model = join(folder, "model");
-  using backend = openBackend({ threads: 1 });
-  using weights = tinyWeights(backend, config);
-  saveCheckpoint(model, { weights, tokenizer, run: { stage: "pretrain", step: 1 } });
+  saveTinyModel(model, tokenizer, { stage: "pretrain" });
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 

@@ -128,6 +128,17 @@ describe("a line chart", () => {
     expect(lineChart({ ...chart, series: chart.series.slice(0, 1) })).not.toContain("stroke-dasharray");
   });
 
+  test("draws a dot for each point of what is no course, and no line", () => {
+    const points: Point[] = [
+      [0, 1],
+      [1, 2],
+      [1, 3],
+    ];
+    const drawn = lineChart({ ...chart, series: [{ name: "gain", points, scattered: true }] });
+    expect([...drawn.matchAll(/<circle /g)]).toHaveLength(3);
+    expect(vertices(drawn)).toHaveLength(0);
+  });
+
   test("breaks the line where a loss was not finite", () => {
     const points: Point[] = [
       [0, 1],

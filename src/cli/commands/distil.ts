@@ -1,15 +1,22 @@
 /** `cria distil RECIPE`: safety context distillation. */
 
-import { basename } from "node:path";
 import { ConfigError } from "../../errors/errors.ts";
-import { writeFileAtomically } from "../../formats/atomic-file.ts";
-import { DistilRecipe } from "../../rejection/recipe-distil.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import {
+  nameArg,
+  openRecipeFolder,
+  overridesOf,
+  recipeArg,
+  rewardArg,
+  setArg,
+  tellModel,
+  writeReport,
+} from "../recipe-run.ts";
+import { MeasuredDistilRecipe } from "../recipe-distil.ts";
 import { resumable } from "../stages/context.ts";
+import { distilMeasuredReport, measureDistilled } from "../stages/distil-measure.ts";
 import { distilStage, type DistilStageOutcome } from "../stages/reject.ts";
 import { distilReport } from "../stages/report-rejection.ts";
 import { sftSettings } from "./sft.ts";
@@ -19,51 +26,35 @@ export const distilCommand = defineCommand({
     "Answers each safety prompt behind safety preprompts, keeps an answer only where the safety reward is above that of " +
     "the model's own, and fine-tunes on the prompts without preprompts. The same command goes on after a kill.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    reward: {
-      type: "string",
-      valueHint: "FILE.js",
-      description: "Score by this module's default export, a function of [{prompt, answer, isSafety}]",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as samples=8",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    reward: rewardArg("Score"),
+    set: setArg("samples=8"),
     json: { type: "boolean", description: "Print the outcome as JSON" },
   },
   examples: ["cria distil recipes/distil.yaml", "cria distil recipes/distil.yaml --reward safe.js"],
   async run({ recipe: path, name, reward, set, json }, context) {
-    const overrides = reward === undefined ? set : [...set, `reward.file=${JSON.stringify(reward)}`];
-    const read = readRecipe(DistilRecipe, packageFile(path), overrides);
+    const read = readRecipe(MeasuredDistilRecipe, packageFile(path), overridesOf(set, reward));
     const recipe = {
       ...read,
       prompts: packageFile(read.prompts),
       preprompts: packageFile(read.preprompts),
       beside: read.beside.map((file) => packageFile(file)),
     };
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe,
-      mayDiffer: ["threads", "sft.threads"],
-    });
+    using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
     const outcome = await resumable(context, () => distilStage(recipe, paths, context));
     if (outcome.winners === undefined) throw nothingSafer(outcome);
-    const stages = [distilReport(outcome, sftSettings(recipe.sft), "Safety context distillation")];
-    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
-    if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-    else
-      context.stdout.write(
-        `Model: ${outcome.checkpoint}\nReport: ${folder.report}\nChat: cria chat ${outcome.checkpoint}\n`,
-      );
+    const measured = await resumable(context, () =>
+      measureDistilled(recipe, outcome.checkpoint, folder, context),
+    );
+    const stages = [
+      distilReport(outcome, sftSettings(recipe.sft), "Safety context distillation"),
+      ...(measured === undefined ? [] : [distilMeasuredReport(measured)]),
+    ];
+    writeReport(folder, stages);
+    if (json) context.stdout.write(`${JSON.stringify({ ...outcome, measured })}\n`);
+    else tellModel(context, folder, outcome.checkpoint);
   },
 });
 

@@ -1,13 +1,10 @@
 /** `cria gatt RECIPE`: an instruction at the first turn that holds through the dialog. */
 
-import { basename } from "node:path";
-import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { GattRecipe } from "../../gatt/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import { nameArg, openRecipeFolder, recipeArg, setArg, tellModel, writeReport } from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { gattStage } from "../stages/gatt.ts";
 import { gattReport } from "../stages/report-gatt.ts";
@@ -18,38 +15,21 @@ export const gattCommand = defineCommand({
     "Ghost Attention: the model answers dialogs with an instruction at every turn, then is fine-tuned on the last " +
     "answers with the instruction at the first turn only. Measures how long instructions are kept to, before and after.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as dialogs=500",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    set: setArg("dialogs=500"),
     json: { type: "boolean", description: "Print the outcome as JSON" },
   },
   examples: ["cria gatt recipes/gatt.yaml", "cria gatt recipes/gatt.yaml --set 'constraints.opening=[Ahoy]'"],
   async run({ recipe: path, name, set, json }, context) {
     const read = readRecipe(GattRecipe, packageFile(path), set);
     const recipe = { ...read, questions: packageFile(read.questions) };
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe,
-      mayDiffer: ["threads", "sft.threads"],
-    });
+    using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
     const outcome = await resumable(context, () => gattStage(recipe, paths, context));
     const stages = [gattReport(outcome, sftSettings(recipe.sft), "Ghost Attention")];
-    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+    writeReport(folder, stages);
     if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-    else
-      context.stdout.write(
-        `Model: ${outcome.checkpoint}\nReport: ${folder.report}\nChat: cria chat ${outcome.checkpoint}\n`,
-      );
+    else tellModel(context, folder, outcome.checkpoint);
   },
 });

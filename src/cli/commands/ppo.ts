@@ -1,13 +1,20 @@
 /** `cria ppo RECIPE`: a policy that is rewarded for its answers. */
 
-import { basename } from "node:path";
-import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PpoRecipe } from "../../ppo/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml, type Entry } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
+import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import {
+  nameArg,
+  openRecipeFolder,
+  overridesOf,
+  recipeArg,
+  rewardArg,
+  setArg,
+  tellModel,
+  writeReport,
+} from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { ppoStage } from "../stages/ppo.ts";
 import { ppoReport } from "../stages/report-ppo.ts";
@@ -18,23 +25,10 @@ export const ppoCommand = defineCommand({
     "the policy that it began as. It ends early by the reward of held-out prompts, and at too large a KL. Ctrl-C saves a " +
     "checkpoint; the same command goes on after it.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    reward: {
-      type: "string",
-      valueHint: "FILE.js",
-      description: "Reward by this module's default export, a function of [{prompt, answer, isSafety}]",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as beta=0.02",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    reward: rewardArg("Reward"),
+    set: setArg("beta=0.02"),
     json: { type: "boolean", description: "Print the outcome as JSON" },
   },
   examples: [
@@ -42,25 +36,21 @@ export const ppoCommand = defineCommand({
     "cria ppo recipes/ppo.yaml --reward brief.js --set batch_size=64 --set value=shared",
   ],
   async run({ recipe: path, name, reward, set, json }, context) {
-    const overrides = reward === undefined ? set : [...set, `reward.file=${JSON.stringify(reward)}`];
-    const read = readRecipe(PpoRecipe, packageFile(path), overrides);
+    const read = readRecipe(PpoRecipe, packageFile(path), overridesOf(set, reward));
     const heldOut = read.held_out === undefined ? {} : { held_out: packageFile(read.held_out) };
     const recipe = { ...read, prompts: packageFile(read.prompts), ...heldOut };
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
+    using folder = openRecipeFolder({
+      path,
+      name,
       recipe,
       mayDiffer: ["threads", "device", "out", "checkpoint_every", "keep_checkpoints"],
     });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints };
     const outcome = await resumable(context, () => ppoStage(recipe, paths, context));
     const stages = [ppoReport(outcome, ppoSettings(recipe))];
-    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+    writeReport(folder, stages);
     if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-    else
-      context.stdout.write(
-        `Model: ${outcome.checkpoint}\nReport: ${folder.report}\nChat: cria chat ${outcome.checkpoint}\n`,
-      );
+    else tellModel(context, folder, outcome.checkpoint);
   },
 });
 

@@ -1,14 +1,15 @@
 /** `cria pretrain RECIPE`: from text to a base model. */
 
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { makeDirectory } from "../../formats/make-directory.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import { reportHtml } from "../../train/report.ts";
-import { openRunFolder, type RunFolder } from "../../train/run-folder.ts";
+import type { RunFolder } from "../../train/run-folder.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import { nameArg, openRecipeFolder, recipeArg, setArg } from "../recipe-run.ts";
 import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openCorpus, openPrepared } from "../stages/corpus.ts";
 import { resumable } from "../stages/context.ts";
@@ -20,18 +21,9 @@ export const pretrainCommand = defineCommand({
     "Prepares the corpus and the tokenizer in the run's folder unless the recipe names them, then trains. Ctrl-C saves " +
     "a checkpoint; the same command goes on after it. Settings that the recipe leaves out are Llama 2's.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as lr=1e-3",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    set: setArg("lr=1e-3"),
   },
   examples: [
     "cria pretrain recipes/small.yaml",
@@ -40,12 +32,7 @@ export const pretrainCommand = defineCommand({
   async run({ recipe: path, name, set }, context) {
     const recipe = readRecipe(PretrainRecipe, packageFile(path), set);
     checkPretraining(recipe);
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe,
-      mayDiffer: mayChange,
-    });
+    using folder = openRecipeFolder({ path, name, recipe, mayDiffer: mayChange });
     const { outcome, baseline } = await resumable(context, () => runStage(recipe, folder, context));
     const numbers = pretrainNumbers(outcome);
     const { stdout } = context;

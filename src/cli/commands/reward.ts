@@ -1,13 +1,11 @@
 /** `cria reward RECIPE`: from a chat model and comparisons to a reward model. */
 
-import { basename } from "node:path";
-import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { RewardRecipe, safetyWeightOf } from "../../reward/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml, type Entry } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
+import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import { nameArg, openRecipeFolder, recipeArg, setArg, writeReport } from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { rewardReport, shareText } from "../stages/report-reward.ts";
 import { rewardStage } from "../stages/reward.ts";
@@ -18,18 +16,9 @@ export const rewardCommand = defineCommand({
     "often it agrees with who preferred, by how clear they were. The model is a Hugging Face sequence classifier. " +
     "Ctrl-C saves a checkpoint; the same command goes on after it.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as margin=large",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    set: setArg("margin=large"),
     json: { type: "boolean", description: "Print the outcome as JSON" },
   },
   examples: [
@@ -44,17 +33,12 @@ export const rewardCommand = defineCommand({
       other_data: packageFiles(read.other_data),
       test_data: packageFiles(read.test_data),
     };
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe,
-      mayDiffer: ["threads"],
-    });
+    using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads"] });
     const outcome = await resumable(context, () =>
       rewardStage(recipe, { folder: folder.path, checkpoints: folder.checkpoints }, context),
     );
     const stages = [rewardReport(outcome, rewardSettings(recipe), `Reward model: ${recipe.quality}`)];
-    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+    writeReport(folder, stages);
     if (json) {
       context.stdout.write(`${JSON.stringify(outcome)}\n`);
       return;

@@ -1,12 +1,11 @@
 /** `cria rlhf RECIPE`: the versions of a chat model, one after another. */
 
-import { basename } from "node:path";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import { reportHtml } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import { nameArg, openRecipeFolder, recipeArg, setArg } from "../recipe-run.ts";
 import { RlhfRecipe } from "../recipe-rlhf.ts";
 import { resumable } from "../stages/context.ts";
 import { beforeAndAfter, rlhfReports, rlhfSummary } from "../stages/report-rlhf.ts";
@@ -18,26 +17,17 @@ export const rlhfCommand = defineCommand({
     "and so on, as the recipe lists (collect, reward, reject, distil, gatt, ppo, evaluate); then measures it against the one before. Without people a judge prefers, and its " +
     "data are labelled so. Ctrl-C or a kill at any moment; the same command goes on.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as reject.samples=16",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    set: setArg("reject.samples=16"),
     json: { type: "boolean", description: "Print what was measured as JSON" },
   },
   examples: ["cria rlhf recipes/rlhf.yaml", "cria rlhf recipes/rlhf.yaml --set judge=judge.js"],
   async run({ recipe: path, name, set, json }, context) {
     const recipe = readRecipe(RlhfRecipe, packageFile(path), set);
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
+    using folder = openRecipeFolder({
+      path,
+      name,
       recipe,
       mayDiffer: ["threads", "reject.sft.threads", "distil.sft.threads", "gatt.sft.threads"],
     });

@@ -1,14 +1,12 @@
 /** `cria sft RECIPE`: from a base model and conversations to a chat model. */
 
-import { basename } from "node:path";
-import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { colouredByMask } from "../../dialog/show.ts";
 import { SftRecipe } from "../../sft/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml, type Entry } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
+import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import { nameArg, openRecipeFolder, recipeArg, setArg, tellModel, writeReport } from "../recipe-run.ts";
 import { readExamples, sftStage } from "../stages/sft.ts";
 import { resumable } from "../stages/context.ts";
 import { sftReport } from "../stages/report.ts";
@@ -20,18 +18,9 @@ export const sftCommand = defineCommand({
     "Trains on the answers' tokens only, in Llama 2's chat format. The data may be messages, prompt/response, Alpaca or " +
     "ShareGPT. Ctrl-C saves a checkpoint; the same command goes on after it.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as epochs=3",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    set: setArg("epochs=3"),
     debug: {
       type: "boolean",
       description: "Show the first examples' tokens coloured by what is trained on, and stop",
@@ -51,19 +40,12 @@ export const sftCommand = defineCommand({
         context.stdout.write(`${colouredByMask(example, tokenizer, useColour)}\n\n`);
       return;
     }
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe,
-      mayDiffer: mayChange,
-    });
+    using folder = openRecipeFolder({ path, name, recipe, mayDiffer: mayChange });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
     const outcome = await resumable(context, () => sftStage(recipe, paths, context));
     const stages = [sftReport(outcome, sftSettings(recipe))];
-    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
-    context.stdout.write(
-      `Model: ${outcome.checkpoint}\nReport: ${folder.report}\nChat: cria chat ${outcome.checkpoint}\n`,
-    );
+    writeReport(folder, stages);
+    tellModel(context, folder, outcome.checkpoint);
   },
 });
 

@@ -1,12 +1,9 @@
 /** `cria trade-off RECIPE`: what safety data cost in helpfulness. */
 
-import { basename } from "node:path";
-import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml } from "../../train/report.ts";
-import { openRunFolder } from "../../train/run-folder.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
+import { nameArg, openRecipeFolder, recipeArg, setArg, writeReport } from "../recipe-run.ts";
 import { TradeOffRecipe } from "../recipe-trade-off.ts";
 import { resumable } from "../stages/context.ts";
 import { openJudge } from "../stages/judge.ts";
@@ -17,18 +14,9 @@ export const tradeOffCommand = defineCommand({
     "Fine-tunes the same model on all helpful dialogs and a growing share of the safety dialogs, and measures each on " +
     "held-out prompts of both kinds. The same command goes on after a kill.",
   args: {
-    recipe: { type: "positional", required: true, description: "A YAML recipe" },
-    name: {
-      type: "string",
-      valueHint: "NAME",
-      description: "The run's folder under out; the recipe's name by default",
-    },
-    set: {
-      type: "string",
-      multiple: true,
-      valueHint: "KEY=VALUE",
-      description: "Change a setting, such as shares=[0,0.5,1]",
-    },
+    recipe: recipeArg,
+    name: nameArg,
+    set: setArg("shares=[0,0.5,1]"),
     json: { type: "boolean", description: "Print the points as JSON" },
   },
   examples: ["cria trade-off recipes/trade-off.yaml"],
@@ -39,16 +27,11 @@ export const tradeOffCommand = defineCommand({
       helpful: read.helpful.map((file) => packageFile(file)),
       safety: read.safety.map((file) => packageFile(file)),
     };
-    using folder = openRunFolder({
-      out: recipe.out,
-      name: name ?? basename(path).replace(/\.ya?ml$/, ""),
-      recipe,
-      mayDiffer: ["threads", "sft.threads"],
-    });
+    using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
     const points = await resumable(context, () => tradeOffStage(recipe, folder, context));
     const { name: judgeName } = await openJudge(recipe.judge);
     const stages = [tradeOffReport(points, judgeName)];
-    writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+    writeReport(folder, stages);
     context.stdout.write(json ? `${JSON.stringify(points)}\n` : `Report: ${folder.report}\n`);
   },
 });

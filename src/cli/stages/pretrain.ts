@@ -9,13 +9,13 @@ import { pretrain, stepsInTime, type PretrainEvent, type PretrainOptions } from 
 import { batchTokens, modelConfigOf, trainingLength, type PretrainRecipe } from "../../pretrain/recipe.ts";
 import type { Backend } from "../../tensor/backend.ts";
 import { cosineSchedule } from "../../train/schedule.ts";
-import { Progress } from "../progress.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 import { openStageBackend, positiveInteger, precisionOf, type StageContext } from "./context.ts";
 import type { PreparedCorpus } from "./corpus.ts";
 import { StageMetrics } from "./metrics.ts";
 import type { StagePaths } from "./paths.ts";
 import { saveSamples, writeSamples } from "./samples.ts";
+import { TrainingBar } from "./training-bar.ts";
 
 export interface PretrainOutcome {
   /** Directory of the last checkpoint. */
@@ -50,7 +50,7 @@ export async function pretrainStage(
   const config = modelConfigOf(recipe, corpus.tokenizer.vocabSize);
   const options = await planned(recipe, config, { backend, folder: paths.folder, context });
   const metrics = new StageMetrics(join(paths.folder, "metrics.jsonl"));
-  const bar = new PretrainBar(options, context, metrics);
+  const bar = new TrainingBar("Pretraining", context, metrics);
   const checkpoint = await pretrain(options, {
     backend,
     train: corpus.train,
@@ -58,7 +58,7 @@ export async function pretrainStage(
     tokenizer: corpus.tokenizer,
     folder: paths.checkpoints,
     signal: context.signal,
-    onEvent: (event) => bar.show(event),
+    onEvent: (event) => show(bar, event, options),
     sample: async (weights, step) => {
       const settings = {
         kind: "text",
@@ -142,75 +142,38 @@ function optionsOf(
   };
 }
 
-/** Shows a run's events on the terminal and writes them to its metrics. */
-class PretrainBar implements Disposable {
-  readonly #options: PretrainOptions;
-  readonly #context: StageContext;
-  readonly #metrics: StageMetrics;
-  #bar: Progress | undefined;
-  #from = 0;
-  #note = "";
-
-  constructor(options: PretrainOptions, context: StageContext, metrics: StageMetrics) {
-    this.#options = options;
-    this.#context = context;
-    this.#metrics = metrics;
-  }
-
-  show(event: PretrainEvent): void {
-    const { stderr } = this.#context;
-    switch (event.type) {
-      case "resumed":
-        this.#from = event.step;
-        stderr.write(`Going on after step ${event.step} of ${this.#options.steps}\n`);
-        break;
-      case "started": {
-        const tokens =
-          this.#options.steps *
-          batchTokens({
-            seq_len: this.#options.seqLen,
-            batch_size: this.#options.batchSize,
-            gradient_accumulation: this.#options.gradientAccumulation,
-          });
-        stderr.write(
-          `Pretraining ${formatCount(event.parameterBytes / 4)} parameters on ${formatCount(tokens)} tokens in ${this.#options.steps} steps, ` +
-            `${this.#options.precision}, ${formatBytes(event.nativeBytes)} of memory\n`,
-        );
-        this.#metrics.open(this.#from);
-        this.#bar = new Progress({
-          label: "Pretraining",
-          total: this.#options.steps,
-          unit: "steps",
-          start: this.#from,
-          stream: stderr,
-        });
-        break;
-      }
-      case "step":
-        this.#metrics.step(event);
-        if (event.isSkipped)
-          this.#bar?.log(`Step ${event.step} was skipped: its loss or gradient was not finite`);
-        this.#bar?.update({
-          done: event.step,
-          loss: event.loss,
-          tokensPerSecond: event.tokens / event.seconds,
-          note: this.#note,
-        });
-        break;
-      case "validation":
-        this.#metrics.append({
-          step: event.step,
-          validationLoss: event.loss,
-          bitsPerByte: event.bitsPerByte,
-        });
-        this.#note = `validation ${event.bitsPerByte.toFixed(3)} bits/byte`;
-        break;
-      case "checkpoint":
-        break;
+function show(bar: TrainingBar, event: PretrainEvent, options: PretrainOptions): void {
+  switch (event.type) {
+    case "resumed":
+      bar.resumed(event.step, ` of ${options.steps}`);
+      break;
+    case "started":
+      bar.started(options.steps, startLine(event, options));
+      break;
+    case "step":
+      bar.step(event);
+      break;
+    case "validation": {
+      const { step, loss, bitsPerByte } = event;
+      bar.measured(
+        { step, validationLoss: loss, bitsPerByte },
+        `validation ${bitsPerByte.toFixed(3)} bits/byte`,
+      );
+      break;
     }
+    case "checkpoint":
+      break;
   }
+}
 
-  [Symbol.dispose](): void {
-    this.#bar?.end();
-  }
+function startLine(
+  { parameterBytes, nativeBytes }: PretrainEvent & { type: "started" },
+  { steps, seqLen, batchSize, gradientAccumulation, precision }: PretrainOptions,
+): string {
+  const batch = { seq_len: seqLen, batch_size: batchSize, gradient_accumulation: gradientAccumulation };
+  const tokens = steps * batchTokens(batch);
+  return (
+    `Pretraining ${formatCount(parameterBytes / 4)} parameters on ${formatCount(tokens)} tokens in ${steps} steps, ` +
+    `${precision}, ${formatBytes(nativeBytes)} of memory`
+  );
 }

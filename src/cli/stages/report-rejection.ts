@@ -55,7 +55,9 @@ export function distilReport(
           {
             name: "gain",
             points: sorted.map(({ original, distilled }): Point => [original, distilled - original]),
+            scattered: true,
           },
+          { name: "none", points: [sorted[0], sorted.at(-1)].flatMap(noGain), dashed: true },
         ],
       },
       ...tuned.charts,
@@ -64,8 +66,8 @@ export function distilReport(
       ["safety prompts", String(gains.length)],
       ["distilled answers kept", String(kept.length)],
       ["dialogs fine-tuned on", String(dialogs)],
-      ["mean score of the model's own answers", meanText(gains.map(({ original }) => original))],
-      ["mean score of the best behind a preprompt", meanText(gains.map(({ distilled }) => distilled))],
+      ["mean score by itself", meanText(gains.map(({ original }) => original))],
+      ["mean score behind preprompts", meanText(gains.map(({ distilled }) => distilled))],
       ...settings,
     ],
     notes: ["An answer is kept only where it scores above the model's own.", ...tuned.notes],
@@ -73,6 +75,10 @@ export function distilReport(
 }
 
 // --- internal ---
+
+function noGain(gain: { readonly original: number } | undefined): Point[] {
+  return gain === undefined ? [] : [[gain.original, 0]];
+}
 
 function meanText(values: readonly number[]): string {
   return (values.reduce((a, b) => a + b, 0) / values.length).toFixed(3);

@@ -16,11 +16,11 @@ import { trainReward, type RewardEvent, type RewardOptions } from "../../reward/
 import { openRewardModel } from "../../reward/scorer.ts";
 import type { Backend } from "../../tensor/backend.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
-import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
 import type { StagePaths } from "./paths.ts";
+import { TrainingBar } from "./training-bar.ts";
 
 export interface RewardOutcome {
   /** Directory of the reward model. */
@@ -54,7 +54,7 @@ export async function rewardStage(
   if (missing > 0)
     context.stderr.write(`${formatNumberOf(missing, "pair")} fewer in other_data than the mix wants\n`);
   const metrics = new StageMetrics(join(paths.folder, "metrics.jsonl"));
-  const bar = new RewardBar(context, metrics);
+  const bar = new TrainingBar("Reward model", context, metrics);
   const encode = (comparison: Comparison) =>
     encodePair(comparison, tokenizer, { seqLen: recipe.seq_len, margin: recipe.margin });
   const train = async (): Promise<string> => {
@@ -67,7 +67,7 @@ export async function rewardStage(
       heldOut: data.heldOut.map(encode),
       folder: paths.checkpoints,
       signal: context.signal,
-      onEvent: (event) => bar.show(event),
+      onEvent: (event) => show(bar, event),
     });
   };
   const checkpoint = await train().finally(() => {
@@ -168,58 +168,26 @@ async function evaluateAll(
   return evaluations;
 }
 
-/** Shows a run's events on the terminal and writes them to its metrics. */
-class RewardBar implements Disposable {
-  readonly #context: StageContext;
-  readonly #metrics: StageMetrics;
-  #bar: Progress | undefined;
-  #from = 0;
-  #note = "";
-
-  constructor(context: StageContext, metrics: StageMetrics) {
-    this.#context = context;
-    this.#metrics = metrics;
-  }
-
-  show(event: RewardEvent): void {
-    const { stderr } = this.#context;
-    switch (event.type) {
-      case "resumed":
-        this.#from = event.step;
-        stderr.write(`Going on after step ${event.step}\n`);
-        break;
-      case "started":
-        stderr.write(`Training a reward model on ${formatNumberOf(event.pairs, "pair")}\n`);
-        this.#metrics.open(this.#from);
-        this.#bar = new Progress({
-          label: "Reward model",
-          total: event.steps,
-          unit: "steps",
-          start: this.#from,
-          stream: stderr,
-        });
-        break;
-      case "step":
-        this.#metrics.step(event);
-        if (event.isSkipped)
-          this.#bar?.log(`Step ${event.step} was skipped: its loss or gradient was not finite`);
-        this.#bar?.update({
-          done: event.step,
-          loss: event.loss,
-          tokensPerSecond: event.tokens / event.seconds,
-          note: this.#note,
-        });
-        break;
-      case "validation":
-        this.#metrics.append({ step: event.step, validationLoss: event.loss, accuracy: event.accuracy });
-        this.#note = `held out ${(100 * event.accuracy).toFixed(1)}% right`;
-        break;
-      case "checkpoint":
-        break;
+function show(bar: TrainingBar, event: RewardEvent): void {
+  switch (event.type) {
+    case "resumed":
+      bar.resumed(event.step);
+      break;
+    case "started":
+      bar.started(event.steps, `Training a reward model on ${formatNumberOf(event.pairs, "pair")}`);
+      break;
+    case "step":
+      bar.step(event);
+      break;
+    case "validation": {
+      const { step, loss, accuracy } = event;
+      bar.measured(
+        { step, validationLoss: loss, accuracy },
+        `held out ${(100 * accuracy).toFixed(1)}% right`,
+      );
+      break;
     }
-  }
-
-  [Symbol.dispose](): void {
-    this.#bar?.end();
+    case "checkpoint":
+      break;
   }
 }

@@ -10,12 +10,12 @@ import { fineTune, type SftEvent, type SftOptions } from "../../sft/sft.ts";
 import type { SftRecipe } from "../../sft/recipe.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
-import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
 import type { StagePaths } from "./paths.ts";
 import { saveSamples, writeSamples } from "./samples.ts";
+import { TrainingBar } from "./training-bar.ts";
 
 export interface SftOutcome {
   /** Directory of the last checkpoint. */
@@ -95,7 +95,7 @@ export async function tuneOnExamples(
     sampleEvery: recipe.sample_every,
   };
   const metrics = new StageMetrics(join(paths.folder, "metrics.jsonl"));
-  const bar = new SftBar(context, metrics);
+  const bar = new TrainingBar("Fine-tuning", context, metrics);
   const checkpoint = await fineTune(options, {
     backend,
     model: recipe.model,
@@ -104,7 +104,7 @@ export async function tuneOnExamples(
     heldOut,
     folder: paths.checkpoints,
     signal: context.signal,
-    onEvent: (event) => bar.show(event),
+    onEvent: (event) => show(bar, event),
     sample: async (weights, step) => {
       const settings = {
         kind: "chat",
@@ -124,60 +124,26 @@ export async function tuneOnExamples(
 
 // --- internal ---
 
-/** Shows a run's events on the terminal and writes them to its metrics. */
-class SftBar implements Disposable {
-  readonly #context: StageContext;
-  readonly #metrics: StageMetrics;
-  #bar: Progress | undefined;
-  #from = 0;
-  #note = "";
-
-  constructor(context: StageContext, metrics: StageMetrics) {
-    this.#context = context;
-    this.#metrics = metrics;
-  }
-
-  show(event: SftEvent): void {
-    const { stderr } = this.#context;
-    switch (event.type) {
-      case "resumed":
-        this.#from = event.step;
-        stderr.write(`Going on after step ${event.step}\n`);
-        break;
-      case "started":
-        stderr.write(`Fine-tuning on ${formatNumberOf(event.rows, "packed sequence")} an epoch\n`);
-        if (event.truncated > 0)
-          stderr.write(`${formatNumberOf(event.truncated, "dialog")} longer than seq_len lost the end\n`);
-        this.#metrics.open(this.#from);
-        this.#bar = new Progress({
-          label: "Fine-tuning",
-          total: event.steps,
-          unit: "steps",
-          start: this.#from,
-          stream: stderr,
-        });
-        break;
-      case "step":
-        this.#metrics.step(event);
-        if (event.isSkipped)
-          this.#bar?.log(`Step ${event.step} was skipped: its loss or gradient was not finite`);
-        this.#bar?.update({
-          done: event.step,
-          loss: event.loss,
-          tokensPerSecond: event.tokens / event.seconds,
-          note: this.#note,
-        });
-        break;
-      case "validation":
-        this.#metrics.append({ step: event.step, validationLoss: event.loss });
-        this.#note = `held out ${event.loss.toFixed(3)}`;
-        break;
-      case "checkpoint":
-        break;
+function show(bar: TrainingBar, event: SftEvent): void {
+  switch (event.type) {
+    case "resumed":
+      bar.resumed(event.step);
+      break;
+    case "started": {
+      const cut = `${formatNumberOf(event.truncated, "dialog")} longer than seq_len lost the end`;
+      const rows = `Fine-tuning on ${formatNumberOf(event.rows, "packed sequence")} an epoch`;
+      bar.started(event.steps, rows, ...(event.truncated > 0 ? [cut] : []));
+      break;
     }
-  }
-
-  [Symbol.dispose](): void {
-    this.#bar?.end();
+    case "step":
+      bar.step(event);
+      break;
+    case "validation": {
+      const { step, loss } = event;
+      bar.measured({ step, validationLoss: loss }, `held out ${loss.toFixed(3)}`);
+      break;
+    }
+    case "checkpoint":
+      break;
   }
 }

@@ -53,7 +53,11 @@ export function tradeOffReport(points: readonly TradeOffPoint[], judgeName: stri
   return {
     name: "Safety data against helpfulness",
     paperSection: "§4.2.3",
-    notes: [hasRewards ? "Scores are the reward models'." : `Scores are the ${judgeName}'s, not people's.`],
+    notes: [
+      hasRewards
+        ? `Scores are the reward models', each on a scale of its own; violations and false refusals are the ${judgeName}'s, not people's.`
+        : `Scores, violations and false refusals are the ${judgeName}'s, not people's.`,
+    ],
     charts: [
       {
         title: "Mean score on held-out prompts",
@@ -65,6 +69,15 @@ export function tradeOffReport(points: readonly TradeOffPoint[], judgeName: stri
             points: line(({ metrics }) => metrics.rewards?.harmless ?? metrics.helpfulness),
           },
           { name: "safety", points: line(({ metrics }) => metrics.rewards?.safety ?? metrics.safety) },
+        ],
+      },
+      {
+        title: "What safety data buy, and what they cost",
+        xLabel: "percent of the safety data",
+        yLabel: "percent of answers",
+        series: [
+          { name: "violations", points: line(({ metrics }) => 100 * metrics.violations) },
+          { name: "false refusals", points: line(({ metrics }) => 100 * metrics.falseRefusals) },
         ],
       },
     ],
