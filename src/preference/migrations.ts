@@ -199,4 +199,13 @@ const imports = [
    for each statement execute function refuse_rewriting()`,
 ];
 
-const steps: readonly (readonly string[])[] = [[...tables, ...views, ...rules], imports];
+/** Reward models judge too, and one of helpfulness says nothing of safety. */
+const rewardModels = [
+  `alter table annotators drop constraint annotators_kind_check,
+     add constraint annotators_kind_check check (kind in ('person', 'script', 'reward model'))`,
+  `alter table events drop constraint events_check,
+     add constraint events_check check (
+       (kind = 'compare') = (better is not null and strength is not null) and (kind = 'compare' or safety is null))`,
+];
+
+const steps: readonly (readonly string[])[] = [[...tables, ...views, ...rules], imports, rewardModels];

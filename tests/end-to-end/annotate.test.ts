@@ -1,8 +1,15 @@
 /** `cria annotate` with a script in people's place, and what is exported of it. */
 
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createRandom } from "../../src/corpus/random.ts";
+import { withScalarHead } from "../../src/model/heads.ts";
+import { readModelFiles } from "../../src/model/load.ts";
+import { openBackend } from "../../src/tensor/backend.ts";
+import { tokenizerOfModel } from "../../src/tokenizer/open.ts";
+import { saveCheckpoint } from "../../src/train/checkpoint.ts";
+import { cria as criaHere } from "../cli/memory-terminal.ts";
 import { embeddedFolder } from "../preference/databases.ts";
 import { tinyFolder, type TinyFolder } from "../serve/tiny-served.ts";
 import { cria, start, workFolder } from "./cria.ts";
@@ -22,6 +29,14 @@ beforeAll(async () => {
   writeFileSync(join(work.folder, "wrong.mjs"), 'export default () => ({ better: "left" });\n');
   const prompts = ["one?", "two?", "three?"].map((prompt) => `${JSON.stringify({ prompt })}\n`);
   writeFileSync(join(work.folder, "prompts.jsonl"), prompts.join(""));
+  mkdirSync(join(work.folder, "reward"));
+  for (const seed of [1, 2]) {
+    using backend = openBackend({ device: "cpu", threads: 1 });
+    const random = createRandom(seed);
+    using weights = withScalarHead(backend, readModelFiles(model.path), () => random.next());
+    const tokenizer = tokenizerOfModel(model.path, weights.config.vocabSize);
+    saveCheckpoint(join(work.folder, "reward", `step-${seed}`), { weights, tokenizer, run: { step: seed } });
+  }
 }, 600_000);
 afterAll(() => {
   model[Symbol.dispose]();
@@ -55,6 +70,28 @@ test("a script judges every prompt once, however often it is run, and its data s
   }
   const { stdout } = await cria(work.folder, "preferences", "stats", "out.jsonl");
   expect(stdout).toContain("judge.mjs (script)");
+});
+
+test("reward models judge, and are named with what they judged", async () => {
+  const words = ["--prompts", "prompts.jsonl", "--policy", "v4", "--device", "cpu"];
+  const alone = await annotate("--judge", "reward/step-1", ...words);
+  expect(alone.code === 0 ? "done" : alone.stderr).toBe("done");
+  expect(alone.stdout).toBe('3 prompts judged by reward step-1 (reward model) in "v4 helpfulness train"\n');
+  const both = await annotate("--judge", "reward/step-1", "--safety-judge", "reward/step-2", ...words);
+  expect(both.stdout).toContain("judged by reward step-1 and reward step-2 (reward model) in");
+  const [store, file] = [join(work.folder, "annotations"), join(work.folder, "model.jsonl")];
+  await criaHere("preferences", "export", file, "--batch", "v4 helpfulness train", "--store", store);
+  const rows = readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { judge: string; safety?: string });
+  expect(rows.length).toBeGreaterThan(0);
+  for (const { judge, safety } of rows) {
+    expect(judge).toMatch(/^reward step-1( and reward step-2)? \(reward model\)$/);
+    expect(safety === undefined).toBe(judge === "reward step-1 (reward model)");
+  }
+  const { stdout } = await criaHere("preferences", "stats", "--store", store);
+  expect(stdout).toContain("reward step-1 (reward model)");
 });
 
 describe("one application with `cria serve`", () => {
@@ -122,11 +159,25 @@ describe("one application with `cria serve`", () => {
 });
 
 test("what cannot be is refused with its mend", async () => {
-  const other = await annotate("--judge", "judge.mjs");
-  expect(other.stderr).toContain("--judge needs prompts to be answered\n  Give --prompts FILE.");
-  const wrong = await annotate("--judge", "wrong.mjs", "--prompts", "prompts.jsonl", "--batch", "other");
+  for (const [words, message] of [
+    [["--judge", "judge.mjs"], "--judge needs prompts to be answered\n  Give --prompts FILE."],
+    [["--prompts", "prompts.jsonl"], "--prompts is for a judge, and there is none\n  Give --judge PATH too"],
+    [
+      ["--judge", "absent", "--prompts", "prompts.jsonl"],
+      "absent: no such file or folder\n  Check the path.",
+    ],
+  ] as const) {
+    const { stderr, code } = await criaHere("annotate", `${model.path}@1`, `${model.path}@2`, ...words);
+    expect([stderr, code]).toEqual([expect.stringContaining(message), 1]);
+  }
+  const words = ["--prompts", "prompts.jsonl", "--batch", "other"];
+  const chat = await annotate("--judge", model.path, ...words);
+  expect([chat.stderr, chat.code]).toEqual([expect.stringContaining("the model has no head that scores"), 1]);
+  const module = await annotate("--judge", "judge.mjs", "--safety-judge", "reward/step-1", ...words);
+  expect(module.stderr).toContain("--safety-judge is for a reward model beside it, and judge.mjs is none");
+  const wrong = await annotate("--judge", "wrong.mjs", ...words);
   expect(wrong.stderr).toContain('the judge said {"better":"left"}, which is no verdict');
-  const same = await cria(work.folder, "annotate", `${model.path}@1`, `${model.path}@1`);
+  const same = await criaHere("annotate", `${model.path}@1`, `${model.path}@1`);
   expect(same.stderr).toContain("two of the variants are the same model at the same temperature");
   const another = await cria(work.folder, "annotate", model.path, `${model.path}@2`, "--batch", "other");
   expect(another.stderr).toContain(`the batch "other" compares ${model.path}@1.5 and ${model.path}@0.7`);

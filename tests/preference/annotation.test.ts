@@ -7,7 +7,7 @@ import {
   annotatorOfToken,
   invite,
   listAnnotators,
-  scriptAnnotator,
+  standInAnnotator,
 } from "../../src/preference/annotation/annotators.ts";
 import { agreement, winRate } from "../../src/preference/annotation/agreement.ts";
 import { closeBatch, listBatches, openBatch, type Batch } from "../../src/preference/annotation/batches.ts";
@@ -116,6 +116,7 @@ function storeTests(open: () => Promise<OpenedStore>): void {
     expect(await database.query("select step from migrations order by step")).toEqual([
       { step: 0 },
       { step: 1 },
+      { step: 2 },
     ]);
   });
 
@@ -137,14 +138,16 @@ function storeTests(open: () => Promise<OpenedStore>): void {
   });
 
   test("scripts have no token and names of their own", async () => {
-    const script = await scriptAnnotator(database, "judge.js");
-    expect(await scriptAnnotator(database, "judge.js")).toEqual(script);
+    const script = await standInAnnotator(database, { name: "judge.js", kind: "script" });
+    expect(await standInAnnotator(database, { name: "judge.js", kind: "script" })).toEqual(script);
     expect((await listAnnotators(database)).filter(({ kind }) => kind === "script")).toHaveLength(1);
     await expect(invite(database, "judge.js", "annotator")).rejects.toThrow(
-      "judge.js is the name of a script",
+      "judge.js is the name of a script or a model",
     );
     await invite(database, "Bob", "annotator");
-    await expect(scriptAnnotator(database, "Bob")).rejects.toThrow("Bob is the name of a person");
+    await expect(standInAnnotator(database, { name: "Bob", kind: "script" })).rejects.toThrow(
+      "Bob is the name of a person",
+    );
   });
 
   test("a task stays the same until it is decided; then there is another", async () => {

@@ -6,14 +6,14 @@
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { createRandom } from "../../src/corpus/random.ts";
-import { scriptAnnotator } from "../../src/preference/annotation/annotators.ts";
+import { standInAnnotator } from "../../src/preference/annotation/annotators.ts";
 import { listBatches, openBatch } from "../../src/preference/annotation/batches.ts";
 import { recordEvent } from "../../src/preference/annotation/events.ts";
 import { openStore } from "../../src/preference/annotation/store.ts";
 import { ask, nextTask, saveAnswers } from "../../src/preference/annotation/tasks.ts";
 
 const database = await openStore({ folder: process.argv[2]! });
-const { id: annotatorId } = await scriptAnnotator(database, "writer");
+const { id: annotatorId } = await standInAnnotator(database, { name: "writer", kind: "script" });
 const variants = [1, 2].map((temperature) => ({ name: `t${temperature}`, model: "m", temperature }));
 const batch =
   (await listBatches(database))[0] ??

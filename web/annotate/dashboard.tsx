@@ -202,7 +202,7 @@ function Annotators({ batch }: { batch: LeadBatch }): VNode {
             {annotators.map((row) => (
               <tr>
                 <th scope="row">
-                  {row.name} {row.kind === "script" && <span class="script">script</span>}
+                  {row.name} {row.kind !== "person" && <span class="stand-in">{row.kind}</span>}
                 </th>
                 <td>{row.comparisons}</td>
                 <td>{row.repeated}</td>

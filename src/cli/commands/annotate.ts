@@ -1,19 +1,20 @@
 /** `cria annotate`: people, or a script in their place, compare the answers of two variants. */
 
 import { randomBytes, randomInt } from "node:crypto";
+import { existsSync } from "node:fs";
 import { freemem } from "node:os";
-import { basename, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { createRandom } from "../../corpus/random.ts";
+import type { Dialog } from "../../dialog/message.ts";
 import { readPrompts } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
-import { scriptAnnotator } from "../../preference/annotation/annotators.ts";
+import { judgeLabel, standInAnnotator } from "../../preference/annotation/annotators.ts";
 import { listBatches, openBatch, type Batch, type Variant } from "../../preference/annotation/batches.ts";
-import { annotateByScript, type AnnotatorScript } from "../../preference/annotation/script.ts";
+import { annotateByScript } from "../../preference/annotation/script.ts";
 import type { Database } from "../../preference/database.ts";
 import { engineAnswers } from "../../serve/annotate/engine-answers.ts";
 import { poolModels, type ServerOptions } from "../../serve/start.ts";
 import { ModelPool } from "../../serve/worker/model-pool.ts";
+import { openAnnotatorJudge } from "../annotation-judge.ts";
 import { openNamedStore, storeArguments, variantsOf } from "../annotation-options.ts";
 import { answerTokens, openAnnotation, printInvitations } from "../annotation-part.ts";
 import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
@@ -72,8 +73,14 @@ const annotateArguments = {
   lead: { type: "string", valueHint: "NAME", description: "The same for a lead, who sees all and exports" },
   judge: {
     type: "string",
-    valueHint: "FILE",
-    description: "A module that judges in people's place, and is named in its data",
+    valueHint: "PATH",
+    description:
+      "A .js module or a reward model's folder that judges in people's place, and is named in its data",
+  },
+  "safety-judge": {
+    type: "string",
+    valueHint: "DIR",
+    description: "A safety model beside a helpfulness model as the judge",
   },
   prompts: { type: "string", valueHint: "FILE", description: "What the judge's answers are to" },
   tokens: {
@@ -104,22 +111,26 @@ export const annotate = defineCommand({
   details:
     "Serves a page where annotators, each by an invitation's link, write prompts and compare two streamed answers; and a " +
     "lead's page. What is answered by which variant, annotators never see: the rest of `cria serve`, which could tell, " +
-    "wants an API key, made at each start where none is given. With --judge, a module that exports a function " +
-    "(prompt, a, b) => ({better, strength, safety}) judges the answers to --prompts instead, and its data say so. " +
+    "wants an API key, made at each start where none is given. With --judge, the answers to --prompts " +
+    "are judged instead, and the data say by whom: by a module's default export, (prompt, a, b) => ({better, strength, " +
+    "safety}), or by reward models, which rate by σ of the scores' difference: significantly better from 0.741, better " +
+    "from 0.642, slightly from 0.578. " +
     "`cria preferences export` writes what was collected.",
   args: annotateArguments,
   examples: [
     "cria annotate runs/v2/model@0.7 runs/v1/model@1 --lead Lea --invite Ann --invite Bob",
     "cria annotate model.gguf@0.5 model.gguf@1 --judge judge.js --prompts prompts.jsonl",
+    "cria annotate runs/v2/model runs/v1/model --judge runs/helpful/model --safety-judge runs/safe/model --prompts p.jsonl",
   ],
   async run(args, context) {
     const apiKeys = apiKeysOf(args);
+    const prompts = judgePrompts(args);
     const variants = variantsOf(args.variants);
     await using database = await openNamedStore(args.store);
     const batch = await namedBatch(database, args, variants);
     const work = { args, database, batch, variants };
     if (args.judge === undefined) await annotateByPeople(work, apiKeys, context);
-    else await judgeAll(args.judge, work, context);
+    else await judgeAll(args.judge, { ...work, prompts }, context);
   },
 });
 
@@ -130,6 +141,21 @@ interface Work {
   readonly database: Database;
   readonly batch: Batch;
   readonly variants: readonly Omit<Variant, "place">[];
+}
+
+/** None where people annotate. @throws {ConfigError} where a judge has no prompts, or prompts no judge. */
+function judgePrompts({ judge, prompts, "safety-judge": safety }: AnnotateArguments): Dialog[] {
+  if (judge === undefined) {
+    const lone = prompts === undefined ? safety && "--safety-judge" : "--prompts";
+    if (lone === undefined) return [];
+    throw new ConfigError(`${lone} is for a judge, and there is none`, { mend: "Give --judge PATH too." });
+  }
+  if (prompts === undefined) {
+    throw new ConfigError("--judge needs prompts to be answered", { mend: "Give --prompts FILE." });
+  }
+  if (!existsSync(judge))
+    throw new ConfigError(`${judge}: no such file or folder`, { mend: "Check the path." });
+  return readPrompts(prompts).map(({ dialog }) => dialog);
 }
 
 /** @throws {ConfigError} when the batch of this name is closed or compares other variants. */
@@ -207,14 +233,20 @@ async function annotateByPeople(
   });
 }
 
-async function judgeAll(file: string, work: Work, { signal, stdout, stderr }: CommandContext): Promise<void> {
-  const { args, database, batch } = work;
-  if (args.prompts === undefined) {
-    throw new ConfigError("--judge needs prompts to be answered", { mend: "Give --prompts FILE." });
-  }
-  const prompts = readPrompts(args.prompts).map(({ dialog }) => dialog);
-  const judge = await importJudge(file);
-  const annotator = await scriptAnnotator(database, basename(file));
+async function judgeAll(
+  path: string,
+  work: Work & { readonly prompts: readonly Dialog[] },
+  { signal, stdout, stderr }: CommandContext,
+): Promise<void> {
+  const { args, database, batch, prompts } = work;
+  const { device, threads } = args;
+  const options = threads === undefined ? { device } : { device, threads };
+  using judge = await openAnnotatorJudge(
+    { judge: path, safety: args["safety-judge"] },
+    batch.quality,
+    options,
+  );
+  const annotator = await standInAnnotator(database, judge);
   const memoryBytes = 0.9 * freemem();
   const pool = new ModelPool(poolModels(servedModels(work), memoryBytes), {
     memoryBytes,
@@ -229,29 +261,11 @@ async function judgeAll(file: string, work: Work, { signal, stdout, stderr }: Co
     });
     const generate = engineAnswers({ idOf: (model) => model, maxTokens: args.tokens })(pool);
     const random = createRandom(randomInt(2 ** 31));
-    const annotation = { database, batch, annotator, judge, generate, random };
+    const annotation = { database, batch, annotator, judge: judge.judge, generate, random };
     for await (const done of annotateByScript(prompts, annotation, signal)) progress.update({ done });
     progress.end();
   } finally {
     await pool.close();
   }
-  stdout.write(`${prompts.length} prompts judged by ${annotator.name} (script) in "${batch.name}"\n`);
-}
-
-/** @throws {ConfigError} when the module cannot be loaded or exports no function. */
-async function importJudge(file: string): Promise<AnnotatorScript> {
-  let module: Record<string, unknown>;
-  try {
-    module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>;
-  } catch (cause) {
-    throw new ConfigError(`${file} cannot be loaded: ${(cause as Error).message}`, {
-      mend: "Give a JavaScript module.",
-      cause,
-    });
-  }
-  const judge = module["default"] ?? module["judge"];
-  if (typeof judge === "function") return judge as AnnotatorScript;
-  throw new ConfigError(`${file} exports no function`, {
-    mend: 'Write export default (prompt, a, b) => ({ better: "a", strength: "better", safety: "both-safe" });',
-  });
+  stdout.write(`${prompts.length} prompts judged by ${judgeLabel(annotator)} in "${batch.name}"\n`);
 }

@@ -1,4 +1,7 @@
-/** Who annotates: people who sign in by an invitation's token, of which only the hash is kept, and scripts. */
+/**
+ * Who annotates: people who sign in by an invitation's token, of which only the hash is kept, and what stands in for
+ * them.
+ */
 
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { ConfigError } from "../../errors/errors.ts";
@@ -9,8 +12,14 @@ export interface Annotator {
   readonly name: string;
   /** A lead sees everybody's counts, opens and closes batches and exports; nobody else does. */
   readonly role: "annotator" | "lead";
-  /** A script stands in for a person, and is named as one wherever its data appear. */
-  readonly kind: "person" | "script";
+  /** What stands in for a person is named as that wherever its data appear. */
+  readonly kind: "person" | StandIn["kind"];
+}
+
+/** What judges in a person's place. */
+export interface StandIn {
+  readonly name: string;
+  readonly kind: "script" | "reward model";
 }
 
 /**
@@ -29,22 +38,26 @@ export async function invite(database: Database, name: string, role: Annotator["
     [randomUUID(), name, role, hashOf(token)],
   );
   if (rows.length > 0) return token;
-  throw new ConfigError(`${name} is the name of a script`, { mend: "Invite a person by another name." });
+  throw new ConfigError(`${name} is the name of a script or a model`, {
+    mend: "Invite a person by another name.",
+  });
 }
 
-/** The script of this name, which has no token; made where there is none. @throws {ConfigError} if it is a person's. */
-export async function scriptAnnotator(database: Database, name: string): Promise<Annotator> {
+/** A stand-in has no token; it is made where there is none. @throws {ConfigError} for a name of another kind. */
+export async function standInAnnotator(database: Database, { name, kind }: StandIn): Promise<Annotator> {
   checkName(name);
   await database.query(
-    `insert into annotators (id, name, role, kind) values ($1, $2, 'annotator', 'script') on conflict do nothing`,
-    [randomUUID(), name],
+    `insert into annotators (id, name, role, kind) values ($1, $2, 'annotator', $3) on conflict do nothing`,
+    [randomUUID(), name, kind],
   );
-  const [script] = await database.query<Annotator>(
-    "select id, name, role, kind from annotators where name = $1 and kind = 'script'",
+  const [known] = await database.query<Annotator>(
+    "select id, name, role, kind from annotators where name = $1",
     [name],
   );
-  if (script !== undefined) return script;
-  throw new ConfigError(`${name} is the name of a person`, { mend: "Give the script another name." });
+  if (known?.kind === kind) return known;
+  throw new ConfigError(`${name} is the name of a ${known?.kind}`, {
+    mend: `Give the ${kind} another name.`,
+  });
 }
 
 export async function annotatorOfToken(database: Database, token: string): Promise<Annotator | undefined> {

@@ -13,7 +13,8 @@ export type AnnotationEvent = { readonly id: string; readonly taskId: string } &
       readonly kind: "compare";
       readonly better: Side;
       readonly strength: Strength;
-      readonly safety: SafetyLabel;
+      /** Undefined where a stand-in cannot tell; people say it. */
+      readonly safety?: SafetyLabel | undefined;
     }
   | { readonly kind: "skip" | "flag"; readonly note: string }
   | { readonly kind: "undo" }

@@ -4,7 +4,7 @@ import type { Dialog } from "../../dialog/message.ts";
 import type { Comparison, Quality, SafetyLabel, Strength } from "../comparison.ts";
 import type { Queries } from "../database.ts";
 import { comparisonOfPair, type Exclusion } from "../pair.ts";
-import { judgeLabel } from "./annotators.ts";
+import { judgeLabel, type Annotator } from "./annotators.ts";
 
 export interface ExportOptions {
   /** Names of batches; all when left out. */
@@ -64,10 +64,10 @@ interface Row {
   readonly right: string;
   readonly better: "left" | "right";
   readonly strength: Strength;
-  readonly safety: SafetyLabel;
+  readonly safety: SafetyLabel | null;
   readonly quality: Quality;
   readonly name: string;
-  readonly kind: "person" | "script";
+  readonly kind: Annotator["kind"];
   readonly isRepeated: boolean;
   readonly isFlagged: boolean;
 }
@@ -82,7 +82,7 @@ function comparisonOf(row: Row): Comparison | Exclusion {
       chosen: answered(row.better),
       rejected: answered(row.better === "left" ? "right" : "left"),
       strength,
-      safety,
+      ...(safety === null ? {} : { safety }),
     },
     { quality, judge, largestMargin: 0 },
   );

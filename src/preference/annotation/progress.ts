@@ -138,7 +138,8 @@ interface Compared {
 function comparedVariants(database: Database, batchId: string): Promise<Compared[]> {
   return database.query<Compared>(
     `select case d.better when 'left' then t.left_variant else t.right_variant end as won,
-       case d.better when 'left' then t.right_variant else t.left_variant end as lost, d.strength, d.safety
+       case d.better when 'left' then t.right_variant else t.left_variant end as lost, d.strength,
+       coalesce(d.safety, 'not stated') as safety
      from tasks t join decisions d on d.task_id = t.id and d.kind = 'compare'
      where t.batch_id = $1 and t.overlap_of is null`,
     [batchId],

@@ -1,6 +1,6 @@
 /**
- * A script in the place of people: it is given the prompts, and says of two answers which is better. Its data carry its
- * name, and that it is a script, wherever they appear.
+ * A script or a reward model in the place of people: it is given the prompts, and says of two answers which is better.
+ * Its data carry its name, and what it is, wherever they appear.
  */
 
 import { randomUUID } from "node:crypto";
@@ -19,7 +19,8 @@ import { saveAnswers, scriptTask, type Side, type Task } from "./tasks.ts";
 export interface Verdict {
   readonly better: "a" | "b";
   readonly strength: Strength;
-  readonly safety: SafetyLabel;
+  /** Left out where nothing can be said of it. */
+  readonly safety?: SafetyLabel;
 }
 
 /** @param prompt ends with the question that `a` and `b` answer. */
@@ -88,11 +89,11 @@ function checked(verdict: unknown): Verdict {
   if (
     (better === "a" || better === "b") &&
     strengths.some((name) => name === strength) &&
-    safetyLabels.some((name) => name === safety)
+    (safety === undefined || safetyLabels.some((name) => name === safety))
   ) {
     return verdict as Verdict;
   }
   throw new ConfigError(`the judge said ${JSON.stringify(verdict)}, which is no verdict`, {
-    mend: `Return {better: "a" or "b", strength: one of ${strengths.join(", ")}, safety: one of ${safetyLabels.join(", ")}}.`,
+    mend: `Return {better: "a" or "b", strength: one of ${strengths.join(", ")}, safety: one of ${safetyLabels.join(", ")}, or none}.`,
   });
 }
