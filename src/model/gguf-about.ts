@@ -5,9 +5,13 @@ import { basename, join } from "node:path";
 import { openFile } from "../formats/file-source.ts";
 import { readGguf } from "../formats/gguf.ts";
 import type { GgufWriteValue } from "../formats/gguf-write.ts";
+import { isJsonObject, readJsonFile } from "../formats/json.ts";
 import type { ModelFiles } from "./load.ts";
 
-/** The model's name, its size and its licence; of a GGUF file, all the texts that it has itself. */
+/**
+ * The model's name, its size, its licence and how it wants to be sampled, under the keys of llama.cpp's converter; of a
+ * GGUF file, all the texts that it has itself.
+ */
 export function ggufAbout(files: ModelFiles): Map<string, GgufWriteValue> {
   const about = new Map<string, GgufWriteValue>();
   const put = (name: string, value: string): void =>
@@ -17,10 +21,14 @@ export function ggufAbout(files: ModelFiles): Map<string, GgufWriteValue> {
   put("size_label", sizeLabel(parametersOf(files)));
   const license = licenseOf(files);
   if (license !== undefined) put("license", license);
-  if (files.format !== "gguf") return about;
-  using source = openFile(files.path);
-  for (const [key, value] of readGguf(source).metadata)
+  const source = files.format === "gguf" ? metadataOf(files.path) : new Map<string, unknown>();
+  for (const [key, value] of source)
     if (key.startsWith("general.") && typeof value === "string") put(key.slice("general.".length), value);
+  const settings = generationSettings(files);
+  for (const [setting, key, type] of samplingKeys) {
+    const value = settings[setting] ?? source.get(key);
+    if (typeof value === "number") about.set(key, { type, value });
+  }
   return about;
 }
 
@@ -41,6 +49,27 @@ const units = [
   [1e6, "M"],
   [1e3, "K"],
 ] as const;
+
+/** As generation_config.json names them, and as GGUF does. */
+const samplingKeys = [
+  ["temperature", "general.sampling.temp", "float32"],
+  ["top_k", "general.sampling.top_k", "int32"],
+  ["top_p", "general.sampling.top_p", "float32"],
+  ["min_p", "general.sampling.min_p", "float32"],
+  ["repetition_penalty", "general.sampling.penalty_repeat", "float32"],
+] as const;
+
+function generationSettings({ format, path }: ModelFiles): Readonly<Record<string, unknown>> {
+  const file = join(path, "generation_config.json");
+  if (format !== "huggingface" || !existsSync(file)) return {};
+  const settings = readJsonFile(file);
+  return isJsonObject(settings) ? settings : {};
+}
+
+function metadataOf(path: string): ReadonlyMap<string, unknown> {
+  using source = openFile(path);
+  return readGguf(source).metadata;
+}
 
 function parametersOf({ tensors }: ModelFiles): number {
   let count = 0;

@@ -57,7 +57,16 @@ test("a GGUF file says the model's name, size and licence, and keeps what anothe
   rmSync(card);
   // Two layers of 9280 weights, a last norm of 32, and two matrices of the vocabulary's rows of 32.
   expect(18_592 + 64 * tokenizer.vocabSize).toBeCloseTo(49_000, -3);
-  const about = { architecture: "llama", type: "model", name: "model", size_label: "49K", license: "llama2" };
+  const about = {
+    architecture: "llama",
+    type: "model",
+    name: "model",
+    size_label: "49K",
+    license: "llama2",
+    // Meta's, which the folder's generation_config.json has.
+    "sampling.temp": Math.fround(0.6),
+    "sampling.top_p": Math.fround(0.9),
+  };
   expect(aboutOf(first)).toMatchObject({ ...about, file_type: 0, quantization_version: 2 });
   await convertModel({ files: readModelFiles(first), tokenizer, out: second, mix: "q8_0" });
   expect(aboutOf(second)).toMatchObject({ ...about, file_type: 7 });
