@@ -17,12 +17,12 @@ export function ggufTokenizerValues(tokenizer: Tokenizer, vocabSize: number): Ma
       mend: "Write the model with its own tokenizer.",
     });
   }
-  const padding = Array.from({ length: vocabSize - tokens.length }, (_, i) => i);
+  const padding = Array.from({ length: vocabSize - tokens.length }, (_, i) => tokens.length + i);
   const values = new Map<string, GgufWriteValue>();
   const put = (key: string, value: GgufWriteValue): void => void values.set(`tokenizer.ggml.${key}`, value);
   put("model", { type: "string", value: rest.model });
   put("pre", { type: "string", value: "default" });
-  put("tokens", { type: "array", items: "string", value: [...tokens, ...padding.map((i) => `[PAD${i}]`)] });
+  put("tokens", { type: "array", items: "string", value: [...tokens, ...padding.map((id) => `[PAD${id}]`)] });
   put("scores", { type: "array", items: "float32", value: [...scores, ...padding.map(() => lowestScore)] });
   put("token_type", { type: "array", items: "int32", value: [...tokenTypes, ...padding.map(() => unused)] });
   const ids = { unknown: rest.unkId, bos: rest.bosId, eos: rest.eosId, padding: rest.padId };
