@@ -1,6 +1,6 @@
 /** `cria annotate` with a script in people's place, and what is exported of it. */
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRandom } from "../../src/corpus/random.ts";
@@ -170,6 +170,13 @@ test("what cannot be is refused with its mend", async () => {
     const { stderr, code } = await criaHere("annotate", `${model.path}@1`, `${model.path}@2`, ...words);
     expect([stderr, code]).toEqual([expect.stringContaining(message), 1]);
   }
+  // A batch of models that are not there would stand in the way of the next one of its name.
+  const unmade = join(work.folder, "unmade");
+  const absent = await criaHere("annotate", "absent@1", "absent@2", "--store", unmade);
+  expect([absent.stderr, existsSync(unmade)]).toEqual([
+    expect.stringContaining("there is no model at"),
+    false,
+  ]);
   const words = ["--prompts", "prompts.jsonl", "--batch", "other"];
   const chat = await annotate("--judge", model.path, ...words);
   expect([chat.stderr, chat.code]).toEqual([expect.stringContaining("the model has no head that scores"), 1]);

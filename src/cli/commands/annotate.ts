@@ -7,6 +7,7 @@ import { createRandom } from "../../corpus/random.ts";
 import type { Dialog } from "../../dialog/message.ts";
 import { readPrompts } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
+import { readModelFiles } from "../../model/load.ts";
 import { judgeLabel, standInAnnotator } from "../../preference/annotation/annotators.ts";
 import { listBatches, openBatch, type Batch, type Variant } from "../../preference/annotation/batches.ts";
 import { annotateByScript } from "../../preference/annotation/script.ts";
@@ -111,11 +112,10 @@ export const annotate = defineCommand({
   details:
     "Serves a page where annotators, each by an invitation's link, write prompts and compare two streamed answers; and a " +
     "lead's page. What is answered by which variant, annotators never see: the rest of `cria serve`, which could tell, " +
-    "wants an API key, made at each start where none is given. With --judge, the answers to --prompts " +
-    "are judged instead, and the data say by whom: by a module's default export, (prompt, a, b) => ({better, strength, " +
-    "safety}), or by reward models, which rate by σ of the scores' difference: significantly better from 0.741, better " +
-    "from 0.642, slightly from 0.578. " +
-    "`cria preferences export` writes what was collected.",
+    "wants an API key, made at each start where none is given. With --judge, the answers to --prompts are judged " +
+    "instead, and the data say by whom: by a module's default export, (prompt, a, b) => ({better, strength, safety}), or by " +
+    "reward models, which rate by σ of the scores' difference: significantly better from 0.741, better from 0.642, " +
+    "slightly from 0.578. `cria preferences export` writes what was collected.",
   args: annotateArguments,
   examples: [
     "cria annotate runs/v2/model@0.7 runs/v1/model@1 --lead Lea --invite Ann --invite Bob",
@@ -126,6 +126,8 @@ export const annotate = defineCommand({
     const apiKeys = apiKeysOf(args);
     const prompts = judgePrompts(args);
     const variants = variantsOf(args.variants);
+    // Before the store: a batch of models that are not there would stay in it.
+    for (const { model } of variants) readModelFiles(model);
     await using database = await openNamedStore(args.store);
     const batch = await namedBatch(database, args, variants);
     const work = { args, database, batch, variants };
@@ -153,8 +155,9 @@ function judgePrompts({ judge, prompts, "safety-judge": safety }: AnnotateArgume
   if (prompts === undefined) {
     throw new ConfigError("--judge needs prompts to be answered", { mend: "Give --prompts FILE." });
   }
-  if (!existsSync(judge))
+  if (!existsSync(judge)) {
     throw new ConfigError(`${judge}: no such file or folder`, { mend: "Check the path." });
+  }
   return readPrompts(prompts).map(({ dialog }) => dialog);
 }
 
