@@ -64,8 +64,8 @@ async function untilDone({ folder, name, threads }: Command, killing?: Killing):
     if (killing !== undefined && killing.hits.length < wanted) {
       const { random, seconds } = killing;
       // Most kills at something that the run says that it does; some while the program loads and reads what there is.
-      if (random.next() < 0.9) await says(/./).catch(() => {});
-      await sleep(random.next() * 300 * seconds);
+      if (random.next() < 0.8) await says(/./).catch(() => {});
+      await sleep(random.next() ** 2 * 300 * seconds);
       child.kill("SIGKILL");
     }
     const { code, signal, stderr } = await ended;

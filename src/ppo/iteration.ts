@@ -75,7 +75,7 @@ export interface IterationResult {
 /** Moves the policy and the value function: one gradient step for each mini-batch. */
 export async function learn(
   { layout, trajectories }: Scored,
-  learner: Learner,
+  learner: Pick<Learner, "step">,
   options: IterationOptions,
 ): Promise<IterationResult> {
   const scores = whiten([Float64Array.from(trajectories, ({ score }) => score)]);

@@ -78,8 +78,16 @@ export function openLedger({ folder, commit, onStep }: LedgerOptions): Ledger {
 
 // --- internal ---
 
+/** JSON has no NaN, such as a mean over nothing: it is null on disk and NaN when it is read. */
 function readStep(file: string): Step | undefined {
-  return existsSync(file) ? (readJsonFile(file) as unknown as Step) : undefined;
+  return existsSync(file) ? (withNaN(readJsonFile(file)) as unknown as Step) : undefined;
+}
+
+function withNaN(value: JsonValue): JsonValue {
+  if (value === null) return Number.NaN;
+  if (Array.isArray(value)) return value.map(withNaN);
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withNaN(inner)]));
 }
 
 function refuseOtherWork(file: string, before: JsonObject, now: JsonObject): void {

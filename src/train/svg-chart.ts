@@ -184,7 +184,9 @@ function legend(series: readonly Series[], from: number): string[] {
     ];
     x += 44 + GLYPH * name.length;
     return [
-      scattered === true ? dot(i, [x + 10, 32]) : stroke(i, dashed, `M${start.join(" ")}L${end.join(" ")}`),
+      scattered === true
+        ? dot(i, [start[0] + 10, 32])
+        : stroke(i, dashed, `M${start.join(" ")}L${end.join(" ")}`),
       text([end[0] + 6, 36], name, { fill: "muted" }),
     ];
   });

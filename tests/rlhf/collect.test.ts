@@ -1,8 +1,13 @@
 /** Preferences that a judge gives. */
 
-import { describe, expect, test } from "vitest";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Comparison } from "../../src/preference/comparison.ts";
-import { comparison } from "../../src/rlhf/collect.ts";
+import type { AnswerSampler } from "../../src/generate/answers.ts";
+import { readComparisons } from "../../src/preference/read.ts";
+import { collectComparisons, comparison, type Collected } from "../../src/rlhf/collect.ts";
 import type { Judge } from "../../src/rlhf/judge.ts";
 
 /** The answer's first word is its score; "!" violates. */
@@ -55,4 +60,63 @@ test.each([
   ["0.9 yes!", "0.1 yes!", "both-unsafe"],
 ])("of a safety prompt, %s over %s is in the bin %s", (a, b, safety) => {
   expect(prefer(a, b, true)).toMatchObject({ safety, quality: "safety" });
+});
+
+describe("of two variants", () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "cria-collect-"))));
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const prompts = Array.from({ length: 8 }, (_, i) => ({
+    dialog: [{ role: "user" as const, content: `What is ${i}?` }],
+    isSafety: false,
+  }));
+
+  /** The first variant's answers score 0.9, the second's 0.1. */
+  async function collected(seed: number) {
+    const seeds: Record<string, number[]> = {};
+    const place = join(folder, String(seed));
+    mkdirSync(place);
+    const openSampler = (model: string) => {
+      const run: AnswerSampler = async function* (requests) {
+        for (const [request, { seeds: drawn }] of requests.entries())
+          for (const [index, one] of drawn.entries()) {
+            (seeds[model] ??= []).push(one);
+            const text = `${model === "new" ? 0.9 : 0.1} said`;
+            yield await Promise.resolve({ request, index, text, tokens: 2, reason: "stop" as const });
+          }
+      };
+      return { run, [Symbol.dispose]() {} };
+    };
+    const variants = [
+      { model: "new", temperature: 0.8 },
+      { model: "old", temperature: 1.1 },
+    ] as const;
+    const options = { prompts, variants, pairs: 2, testFraction: 0.25, seed };
+    const inputs = { openSampler, judge, judgeName: "a test", folder: place, origin: {} };
+    return { outcome: await collectComparisons(options, inputs), seeds };
+  }
+
+  async function promptsIn({ test: file }: Collected): Promise<string[]> {
+    const { comparisons } = await readComparisons(file);
+    return [...new Set(comparisons.map(({ prompt }) => prompt[0]!.content))].toSorted();
+  }
+
+  test("every pair is compared, and whole prompts are set apart to test on", async () => {
+    const { outcome } = await collected(1);
+    expect(outcome).toMatchObject({ trainPairs: 12, testPairs: 4, leftOut: 0, firstWins: 1 });
+    expect(await promptsIn(outcome)).toHaveLength(2);
+  });
+
+  test("the prompts to test on are the same in every version, whatever the seed", async () => {
+    const [first, second] = [await collected(1), await collected(2)];
+    expect(await promptsIn(second.outcome)).toEqual(await promptsIn(first.outcome));
+  });
+
+  test("no two answers are drawn from one seed, of one version or of two", async () => {
+    const [first, second] = [await collected(1), await collected(2)];
+    const drawn = [first, second].flatMap(({ seeds }) => Object.values(seeds).flat());
+    expect(drawn).toHaveLength(2 * 2 * 8 * 2);
+    expect(new Set(drawn).size).toBe(drawn.length);
+  });
 });

@@ -238,3 +238,13 @@ test("a step remembers what the files that it read held", async () => {
   expect(ledger.steps[0]!.inputs).toEqual({ [file]: "ca3d163bab055381" });
   expect(ledger.steps[0]!.commit).toBe("abc");
 });
+
+test("a step's means over nothing are the same when the run goes on", async () => {
+  const measured = { safety: Number.NaN, helpfulness: 0.5, curves: [[Number.NaN, 1]], name: "V1" };
+  const once = () =>
+    openLedger({ folder: join(folder, "steps"), commit: "abc" }).once("V1-evaluate", {}, () =>
+      Promise.resolve(measured),
+    );
+  expect(await once()).toEqual(measured);
+  expect(await once()).toEqual(measured);
+});

@@ -57,7 +57,7 @@ export function distilReport(
             points: sorted.map(({ original, distilled }): Point => [original, distilled - original]),
             scattered: true,
           },
-          { name: "none", points: [sorted[0], sorted.at(-1)].flatMap(noGain), dashed: true },
+          { name: "no gain", points: [sorted[0], sorted.at(-1)].flatMap(noGain), dashed: true },
         ],
       },
       ...tuned.charts,

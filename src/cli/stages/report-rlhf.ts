@@ -124,8 +124,8 @@ function versionTable(
   measured: readonly (readonly [string, VersionMetrics])[],
 ): ReportStage["table"] & object {
   const columns: readonly (readonly [string, (metrics: VersionMetrics, i: number) => string])[] = [
-    ["helpful", ({ helpfulness }) => helpfulness.toFixed(3)],
-    ["safe", ({ safety }) => safety.toFixed(3)],
+    ["helpful", ({ helpfulness }) => scoreText(helpfulness)],
+    ["safe", ({ safety }) => scoreText(safety)],
     ["violations", ({ violations }) => percent(violations)],
     ["false refusals", ({ falseRefusals }) => percent(falseRefusals)],
     ["KL", ({ kl }) => kl.perAnswer.toFixed(2)],
@@ -171,6 +171,11 @@ function rateText({ rate, low, high }: WinRate): string {
   return `${percent(rate)} (${percent(low)} to ${percent(high)})`;
 }
 
+/** Of held-out prompts that are all of one kind, the other kind has no mean. */
+function scoreText(score: number): string {
+  return Number.isNaN(score) ? "none" : score.toFixed(3);
+}
+
 function percent(share: number): string {
-  return `${(100 * share).toFixed(1)}%`;
+  return Number.isNaN(share) ? "none" : `${(100 * share).toFixed(1)}%`;
 }
