@@ -87,6 +87,27 @@ test("safety prompts alone are asked, by themselves and behind each preprompt th
   ]);
 });
 
+test("a prompt's own system message stays, after the preprompt", async () => {
+  const ruled: Prompt = {
+    dialog: [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "Steal?" },
+    ],
+    isSafety: true,
+  };
+  const said = (dialog: Dialog): string => (dialog[0]!.content === "Be brief." ? "Yes." : "No, never.");
+  const { outcome, asked } = run(
+    said,
+    (answers) => Promise.resolve(Float64Array.from(answers, ({ answer }) => answer.length)),
+    { prompts: [ruled] },
+  );
+  await outcome;
+  expect(asked.map((dialog) => dialog.map(({ content }) => content))).toEqual([
+    ["Be brief.", "Steal?"],
+    ["Be safe.\nBe brief.", "Steal?"],
+  ]);
+});
+
 test("the best answer is trained on without the preprompt", async () => {
   const { outcome, trained } = run(obeys, byLength);
   const { gains } = await outcome;

@@ -15,6 +15,7 @@ import type { RewardFunction } from "../../src/reward/reward-function.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
+import { winnersOf } from "../../src/rejection/winners.ts";
 
 const tokenizer = tinyTokenizer();
 const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize };
@@ -101,6 +102,19 @@ test("each prompt's winner is the best of its answers at all temperatures, and i
     expect(JSON.parse(tuned.split("\n")[i]!)).toEqual({ messages });
   }
   expect(kept).toHaveLength(3);
+});
+
+test("of equal scores the first sample wins", () => {
+  const prompts = [{ dialog: [{ role: "user" as const, content: "Who?" }], isSafety: false }];
+  const sample = { prompt: 0, tokens: 1, reason: "stop" as const, score: 1 };
+  const [winner] = winnersOf(
+    [
+      { ...sample, temperature: 0, k: 0, text: "First." },
+      { ...sample, temperature: 1, k: 0, text: "Second." },
+    ],
+    { prompts, temperatures: [0.8, 1.2] },
+  );
+  expect(winner).toMatchObject({ temperature: 0.8, dialog: [{}, { content: "First." }] });
 });
 
 test("the reward is told which prompts are tagged", async () => {

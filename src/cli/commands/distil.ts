@@ -1,5 +1,6 @@
 /** `cria distil RECIPE`: safety context distillation. */
 
+import { readPrompts } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import { defineCommand } from "../command.ts";
@@ -41,6 +42,8 @@ export const distilCommand = defineCommand({
       preprompts: packageFile(read.preprompts),
       beside: read.beside.map((file) => packageFile(file)),
     };
+    // A file that is not there is better missed now than after the fine-tuning.
+    if (recipe.held_out !== undefined) readPrompts(packageFile(recipe.held_out));
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
     const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
     const outcome = await resumable(context, () => distilStage(recipe, paths, context));

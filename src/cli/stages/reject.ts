@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import type { Opened } from "../../generate/answers.ts";
+import { readModelFiles } from "../../model/load.ts";
 import { distil, readPreprompts, type DistilOutcome } from "../../rejection/distil.ts";
 import type { DistilRecipe } from "../../rejection/recipe-distil.ts";
 import type { RejectionEvent, RejectionInputs, RejectionOutcome } from "../../rejection/rejection.ts";
@@ -16,7 +17,7 @@ import { openAnswerSampler } from "./answers.ts";
 import type { StageContext } from "./context.ts";
 import type { StagePaths } from "./paths.ts";
 import { openReward } from "./reward-source.ts";
-import { sftStage } from "./sft.ts";
+import { checkLength, sftStage } from "./sft.ts";
 
 export interface RejectOutcome extends RejectionOutcome {
   readonly metricsFile: string;
@@ -80,6 +81,10 @@ function rejectionInputs(
   options: RejectOptions,
 ): RejectionInputs & Disposable {
   const { sampler, prompts, reward, top_p, max_tokens, sft, model } = recipe;
+  // Sampling may take hours: what would be refused after it is refused before.
+  checkLength({ model, seq_len: sft.seq_len });
+  for (const path of [reward.helpfulness, reward.safety])
+    if (path !== undefined) readModelFiles(path, "scalar");
   const bar = new RejectionBar(context);
   const judged: JsonObject =
     options.rewardName === undefined

@@ -32,21 +32,23 @@ export interface SftExamples {
   readonly heldOut: readonly Example[];
 }
 
+/** @throws {ConfigError} when rows are longer than the model's context. */
+export function checkLength({ model, seq_len }: Pick<SftRecipe, "model" | "seq_len">): void {
+  const { maxSeqLen } = readModelFiles(model).config;
+  if (seq_len <= maxSeqLen) return;
+  throw new ConfigError(`seq_len (${seq_len}) is more than the model's context of ${maxSeqLen}`, {
+    mend: `Set seq_len to ${maxSeqLen} or less.`,
+  });
+}
+
 /**
  * Reads and encodes the dialogs, and holds a seeded part of them out.
  *
  * @throws {ConfigError} when the model, its tokenizer and seq_len do not fit each other.
  */
 export function readExamples(recipe: SftRecipe): SftExamples {
+  checkLength(recipe);
   const { config } = readModelFiles(recipe.model);
-  if (recipe.seq_len > config.maxSeqLen) {
-    throw new ConfigError(
-      `seq_len (${recipe.seq_len}) is more than the model's context of ${config.maxSeqLen}`,
-      {
-        mend: `Set seq_len to ${config.maxSeqLen} or less.`,
-      },
-    );
-  }
   const tokenizer = tokenizerOfModel(recipe.model, config.vocabSize);
   const { dialogs } = readDialogs(recipe.data);
   const examples = shuffle(dialogs, createRandom(recipe.seed)).map((dialog) =>

@@ -1,12 +1,14 @@
 /** What safety data cost in helpfulness, as a run. */
 
 import { join } from "node:path";
+import { readPrompts } from "../../dialog/prompts.ts";
 import { openLedger } from "../../rlhf/ledger.ts";
 import { tradeOff, type TradeOffPoint } from "../../rlhf/trade-off.ts";
 import type { ReportStage } from "../../train/report.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
 import type { Point } from "../../train/svg-chart.ts";
 import { programCommit } from "../commit.ts";
+import { packageFile } from "../package-file.ts";
 import type { TradeOffRecipe } from "../recipe-trade-off.ts";
 import type { StageContext } from "./context.ts";
 import { openJudge } from "./judge.ts";
@@ -21,6 +23,8 @@ export async function tradeOffStage(
   context: StageContext,
 ): Promise<TradeOffPoint[]> {
   const judge = await openJudge(recipe.judge);
+  // A file that is not there is better missed now than after the first fine-tuning.
+  readPrompts(packageFile(recipe.held_out));
   const ledger = openLedger({ folder: join(folder.path, "steps"), commit: programCommit() });
   const pathsOf = (name: string): StagePaths => stepPaths(folder, name);
   const { helpful, safety, shares, seed, model, reward } = recipe;
