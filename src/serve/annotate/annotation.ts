@@ -36,8 +36,12 @@ export interface Annotation extends AsyncDisposable {
 export function createAnnotation(options: AnnotationOptions): Annotation {
   const streams = new Set<AnswerStreams>();
   return {
-    routes({ engine }) {
-      const own = new AnswerStreams(options.database, options.answersOf(engine), options.report);
+    routes({ engine, isOpen }) {
+      // What a server that is being stopped cuts off has not failed.
+      const report = (reason: string): void => {
+        if (isOpen()) options.report(reason);
+      };
+      const own = new AnswerStreams(options.database, options.answersOf(engine), report);
       streams.add(own);
       return [...sessionRoutes(options), ...taskRoutes(options, own), ...leadRoutes(options)];
     },
