@@ -43,5 +43,8 @@ describe("KL of models", () => {
     expect(last.perAnswer).toBe(last.perToken);
     expect(whole.perAnswer).toBeGreaterThan(last.perAnswer);
     expect(last.perAnswer).toBeGreaterThan(0);
+    // Answers are read one by one, each from its own beginning.
+    const both = await divergence(policy, other, [example(4), example(11)]);
+    expect(both.perAnswer).toBeCloseTo((whole.perAnswer + last.perAnswer) / 2, 5);
   });
 });

@@ -1,6 +1,6 @@
 /** The driver: which stage gets what, and that every one of them is done once, wherever the run was killed. */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -247,4 +247,19 @@ test("a step's means over nothing are the same when the run goes on", async () =
     );
   expect(await once()).toEqual(measured);
   expect(await once()).toEqual(measured);
+});
+
+test("a model's hash is of its weights, whatever the optimiser's state", async () => {
+  const model = join(folder, "model");
+  mkdirSync(model);
+  const hashWith = async (name: string, state: string): Promise<string> => {
+    writeFileSync(join(model, "model.safetensors"), "{}\n");
+    writeFileSync(join(model, "training-state.safetensors"), state);
+    const ledger = openLedger({ folder: join(folder, "steps"), commit: "abc" });
+    await ledger.once(name, { policy: model }, () => Promise.resolve({}));
+    return ledger.steps[0]!.inputs[model]!;
+  };
+  // SHA-256 of "{}\n".
+  expect(await hashWith("V1-collect", "one")).toBe("ca3d163bab055381");
+  expect(await hashWith("V2-collect", "two")).toBe("ca3d163bab055381");
 });
