@@ -80,7 +80,42 @@ export async function consistency(
   return results;
 }
 
+export interface UnaskedShare {
+  readonly asked: number;
+  /** Of these, answers that show one of the constraints all the same. */
+  readonly shown: number;
+}
+
+/** Answers to lone questions without an instruction, of which none should begin or speak as instructions ask for. */
+export async function unasked(
+  {
+    questions,
+    lists,
+    temperature,
+    seed,
+  }: Pick<ConsistencyOptions, "questions" | "lists" | "temperature" | "seed">,
+  { sampler, signal }: Pick<ConsistencyInputs, "sampler" | "signal">,
+): Promise<UnaskedShare> {
+  const constraints = constraintKinds.flatMap((kind) =>
+    probes[kind] === undefined ? (lists[kind] ?? []).map((value) => ({ kind, value })) : [],
+  );
+  if (constraints.length === 0) return { asked: 0, shown: 0 };
+  const base = createRandom(seed).int(2 ** 52);
+  const requests = questions.slice(0, mostUnasked).map((content, i) => ({
+    prompt: [{ role: "user" as const, content }],
+    temperature,
+    seeds: [base + i],
+  }));
+  let shown = 0;
+  for await (const { text } of sampler(requests, signal))
+    shown += constraints.some((constraint) => holds(constraint, "", text) === true) ? 1 : 0;
+  return { asked: requests.length, shown };
+}
+
 // --- internal ---
+
+/** Questions that are asked without an instruction. */
+const mostUnasked = 200;
 
 interface Test {
   readonly constraint: Constraint;

@@ -61,6 +61,27 @@ export function wholeRows(examples: readonly Example[], seqLen: number, padId: n
     });
 }
 
+/** The examples as rows of one length, as many whole ones to a row as fit, in their order. What is longer is left out. */
+export function filledRows(examples: readonly Example[], seqLen: number, padId: number): Example[] {
+  const groups: Example[][] = [];
+  let room = 0;
+  for (const example of examples) {
+    const { length } = example.tokens;
+    if (length > seqLen) continue;
+    if (length > room) {
+      groups.push([]);
+      room = seqLen;
+    }
+    groups.at(-1)!.push(example);
+    room -= length;
+  }
+  const joined = groups.map((group) => ({
+    tokens: Int32Array.from(group.flatMap(({ tokens }) => [...tokens])),
+    lossMask: Uint8Array.from(group.flatMap(({ lossMask }) => [...lossMask])),
+  }));
+  return wholeRows(joined, seqLen, padId);
+}
+
 // --- internal ---
 
 function messagesOf(

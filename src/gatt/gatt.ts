@@ -12,7 +12,13 @@ import { writeFileAtomically } from "../formats/atomic-file.ts";
 import { readJsonFile, type JsonObject } from "../formats/json.ts";
 import type { AnswerSampler, Opened } from "../generate/answers.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { consistency, type ConsistencyOptions, type TurnConsistency } from "./consistency.ts";
+import {
+  consistency,
+  unasked,
+  type ConsistencyOptions,
+  type TurnConsistency,
+  type UnaskedShare,
+} from "./consistency.ts";
 import { checkConstraints, constraintKinds, type ConstraintLists } from "./constraints.ts";
 import { ghostExample, wholeRows, type InstructedDialog } from "./dialogs.ts";
 import { listFromModel } from "./lists.ts";
@@ -54,6 +60,8 @@ export interface GattOutcome {
   readonly dialogs: number;
   readonly before: readonly TurnConsistency[];
   readonly after: readonly TurnConsistency[];
+  /** What of it shows where nobody asked for it. */
+  readonly unasked: Readonly<Record<"before" | "after", UnaskedShare>>;
   /** A dialog to draw the attention of. */
   readonly shown: InstructedDialog;
 }
@@ -74,7 +82,14 @@ export async function ghostAttention(options: GattOptions, inputs: GattInputs): 
   const checkpoint = await inputs.fineTune(examples);
   const after = await measured("after", checkpoint, options, inputs);
   const shown = dialogs.reduce((a, b) => (b.questions.length > a.questions.length ? b : a));
-  return { checkpoint, dialogs: dialogs.length, before, after, shown };
+  return {
+    checkpoint,
+    dialogs: dialogs.length,
+    before: before.turns,
+    after: after.turns,
+    unasked: { before: before.unasked, after: after.unasked },
+    shown,
+  };
 }
 
 // --- internal ---
@@ -110,17 +125,22 @@ async function listsOf(
   return { ...lists, hobby: await ask("hobby"), figure: await ask("figure") };
 }
 
+interface Measurement {
+  readonly turns: readonly TurnConsistency[];
+  readonly unasked: UnaskedShare;
+}
+
 /** Measured once: the result is kept in a file. */
 async function measured(
   when: "before" | "after",
   model: string,
   { measurement, lists }: GattOptions,
   inputs: GattInputs,
-): Promise<TurnConsistency[]> {
+): Promise<Measurement> {
   const file = join(inputs.folder, `consistency-${when}.json`);
-  if (existsSync(file)) return readJsonFile(file) as unknown as TurnConsistency[];
+  if (existsSync(file)) return readJsonFile(file) as unknown as Measurement;
   using sampler = inputs.openSampler(model, "measurement");
-  const result = await consistency(
+  const turns = await consistency(
     { ...measurement, lists },
     {
       sampler: sampler.run,
@@ -129,6 +149,8 @@ async function measured(
       signal: inputs.signal,
     },
   );
+  const alone = { sampler: sampler.run, signal: inputs.signal };
+  const result = { turns, unasked: await unasked({ ...measurement, lists }, alone) };
   writeFileAtomically(file, `${JSON.stringify(result, null, 1)}\n`);
   return result;
 }

@@ -36,6 +36,11 @@ export const gattFields = {
   max_tokens: z.int().positive().default(256),
   /** Puts an opening that no answer keeps to before the best: for models too small to obey by themselves. */
   mend_openings: z.boolean().default(false),
+  /**
+   * Files of dialogs that are trained on as well, as they are: so that a model too small to tell them apart does not do
+   * without an instruction what instructions ask for. The paper names none.
+   */
+  beside: z.array(z.string().min(1)).default([]),
   /** `obedient` leaves out dialogs whose last answer breaks a constraint. */
   keep: z.enum(["all", "obedient"]).default("all"),
   /** The measurement: how long the instruction is kept to. */

@@ -13,8 +13,18 @@ import type { RewardFunction } from "./reward-function.ts";
  */
 export function combinedReward(helpfulness: RewardFunction, safety: RewardFunction): RewardFunction {
   return async (answers, signal) => {
-    const [h, s] = [await helpfulness(answers, signal), await safety(answers, signal)];
-    return s.map((score, i) => (answers[i]!.isSafety === true || score < unsafeBelow ? score : h[i]!));
+    const scores = Float64Array.from(await safety(answers, signal));
+    const rest = answers.flatMap(({ isSafety }, i) =>
+      isSafety === true || scores[i]! < unsafeBelow ? [] : [i],
+    );
+    // Where the safety score counts, nobody asks for the other.
+    if (rest.length === 0) return scores;
+    const found = await helpfulness(
+      rest.map((i) => answers[i]!),
+      signal,
+    );
+    for (const [place, i] of rest.entries()) scores[i] = found[place]!;
+    return scores;
   };
 }
 

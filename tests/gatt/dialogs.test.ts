@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { encodeDialog } from "../../src/dialog/llama2-chat.ts";
 import { instructionOf } from "../../src/gatt/constraints.ts";
 import {
+  filledRows,
   ghostDialog,
   ghostExample,
   sampledDialog,
@@ -106,4 +107,17 @@ test("each example is a row of its own, so its last answer always has its instru
 test("an example that does not fit into a row is left out, not cut", () => {
   const example = ghostExample(dialog, "user", tokenizer);
   expect(wholeRows([example], example.tokens.length - 1, 2)).toEqual([]);
+});
+
+test("dialogs without an instruction share a row as long as they fit whole", () => {
+  const example = (length: number) => ({
+    tokens: new Int32Array(length).fill(length),
+    lossMask: new Uint8Array(length).fill(1),
+  });
+  const rows = filledRows([example(2), example(3), example(9), example(1), example(4)], 5, 0);
+  expect(rows.map(({ tokens }) => [...tokens])).toEqual([
+    [2, 2, 3, 3, 3],
+    [1, 4, 4, 4, 4],
+  ]);
+  expect(rows.every(({ lossMask }) => lossMask.every((mask) => mask === 1))).toBe(true);
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Dialog } from "../../src/dialog/message.ts";
 import { attentionOn, binned, greatestAttention } from "../../src/gatt/attention-map.ts";
-import { consistency } from "../../src/gatt/consistency.ts";
+import { consistency, unasked } from "../../src/gatt/consistency.ts";
 import { synthesise, type SynthesisOptions } from "../../src/gatt/synthesise.ts";
 import type { AnswerSampler } from "../../src/generate/answers.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
@@ -160,6 +160,26 @@ describe("consistency", () => {
       (prompt) => prompt.length <= 3,
     );
     expect(results.map(({ turn }) => turn)).toEqual([1, 2]);
+  });
+});
+
+describe("what shows without an instruction", () => {
+  const measure = (lists: SynthesisOptions["lists"]) =>
+    unasked(
+      { questions: ["Who?", "Where?", "When?"], lists, temperature: 0, seed: 1 },
+      {
+        sampler: policy((prompt) => {
+          expect(prompt).toHaveLength(1);
+          return prompt[0]!.content === "Where?" ? "Aye, there." : "No.";
+        }),
+      },
+    );
+
+  test("is counted over lone questions", async () => {
+    expect(await measure({ opening: ["Sir", "Aye"] })).toEqual({ asked: 3, shown: 1 });
+  });
+  test("is not asked for where only a probe would show it", async () => {
+    expect(await measure({ hobby: ["chess"] })).toEqual({ asked: 0, shown: 0 });
   });
 });
 

@@ -1,9 +1,9 @@
 /** Ghost Attention as a stage of a run. */
 
 import { readDialogs } from "../../dialog/readers.ts";
-import { encodeDialog, encodePrompt } from "../../dialog/llama2-chat.ts";
+import { encodeDialog, encodePrompt, type Example } from "../../dialog/llama2-chat.ts";
 import { attentionOn, binned, greatestAttention } from "../../gatt/attention-map.ts";
-import { ghostDialog, type InstructedDialog } from "../../gatt/dialogs.ts";
+import { filledRows, ghostDialog, type InstructedDialog } from "../../gatt/dialogs.ts";
 import { ghostAttention, type GattEvent, type GattOptions, type GattOutcome } from "../../gatt/gatt.ts";
 import type { GattRecipe } from "../../gatt/recipe.ts";
 import { openWeights, readModelFiles } from "../../model/load.ts";
@@ -54,7 +54,12 @@ export async function gattStage(
     fineTune: async (examples) => {
       bar.end();
       const held = Math.floor(examples.length * recipe.sft.validation_fraction);
-      const sets = { tokenizer, train: examples.slice(held), heldOut: examples.slice(0, held) };
+      const beside = besideRows(recipe, tokenizer, config.maxSeqLen);
+      const sets = {
+        tokenizer,
+        train: [...examples.slice(held), ...beside],
+        heldOut: examples.slice(0, held),
+      };
       const tuned = await tuneOnExamples({ ...recipe.sft, model: recipe.model }, sets, paths, context);
       metricsFile = tuned.metricsFile;
       return tuned.checkpoint;
@@ -102,8 +107,24 @@ function optionsOf(recipe: Omit<GattRecipe, "out">, maxSeqLen: number): GattOpti
     },
     lists: recipe.constraints,
     askedForLists: recipe.asked_for_lists,
-    seqLen: Math.min(recipe.sft.seq_len, maxSeqLen),
+    seqLen: rowLength(recipe, maxSeqLen),
   };
+}
+
+function rowLength({ sft }: Pick<GattRecipe, "sft">, maxSeqLen: number): number {
+  return Math.min(sft.seq_len, maxSeqLen);
+}
+
+/** The dialogs without an instruction, several to a row. */
+function besideRows(
+  recipe: Pick<GattRecipe, "beside" | "sft">,
+  tokenizer: Tokenizer,
+  maxSeqLen: number,
+): Example[] {
+  const examples = recipe.beside.flatMap((file) =>
+    readDialogs(file).dialogs.map((dialog) => encodeDialog(dialog, tokenizer)),
+  );
+  return filledRows(examples, rowLength(recipe, maxSeqLen), tokenizer.eosId);
 }
 
 /** Of a dialog of the synthesis, as it is trained on: the instruction at the first turn only. */

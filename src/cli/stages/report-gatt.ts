@@ -8,7 +8,7 @@ import type { AttentionMap, GattStageOutcome } from "./gatt.ts";
 import { sftReport } from "./report.ts";
 
 export function gattReport(outcome: GattStageOutcome, settings: readonly Entry[], name: string): ReportStage {
-  const { before, after, attention, dialogs } = outcome;
+  const { before, after, unasked, attention, dialogs } = outcome;
   const tuned = sftReport(outcome, []);
   return {
     name,
@@ -22,6 +22,10 @@ export function gattReport(outcome: GattStageOutcome, settings: readonly Entry[]
     heatMaps: attention.map(attentionChart),
     settings: [
       ["dialogs", String(dialogs)],
+      ...(["before", "after"] as const).map((when): Entry => [
+        `answers that do so without an instruction, ${when}`,
+        `${unasked[when].shown} of ${unasked[when].asked}`,
+      ]),
       ...attention.map(({ when, onInstruction }): Entry => [
         `attention of the last answer to the instruction, ${when}`,
         onInstruction.toFixed(3),

@@ -200,6 +200,7 @@ function rewardsStage({ recipe, context, pathsOf }: Wiring): RlhfStages["reward"
       context.stderr.write(`Reward model of ${quality}\n`);
       const settings = {
         ...recipe.reward,
+        data_share: recipe.reward.data_share[quality],
         model: initial,
         quality,
         data: [data],
@@ -254,7 +255,8 @@ function ghostStage({ recipe, context, pathsOf }: Wiring): RlhfStages["gatt"] {
     const { gatt, device, threads } = recipe;
     const sft = { ...gatt.sft, device, threads: threads ?? gatt.sft.threads, seed };
     const questions = packageFile(gatt.questions);
-    const settings = { ...gatt, questions, sft, model: policy, seed, device, threads };
+    const beside = gatt.beside.map((file) => packageFile(file));
+    const settings = { ...gatt, questions, beside, sft, model: policy, seed, device, threads };
     return await gattStage(settings, pathsOf(name), context);
   };
 }
