@@ -10,6 +10,7 @@ import { stageNames, type StageName } from "../rlhf/rlhf.ts";
 import { SftRecipe } from "../sft/recipe.ts";
 import { runFields } from "../train/recipe-fields.ts";
 
+const { data_share: dataShare } = RewardRecipe.shape;
 const sft = SftRecipe.omit({ model: true, data: true });
 
 interface VersionInput {
@@ -71,11 +72,17 @@ export const RlhfFields = z.strictObject({
     data: true,
     other_data: true,
     test_data: true,
+    data_share: true,
     seed: true,
     device: true,
     threads: true,
     out: true,
-  }).prefault({}),
+  })
+    .extend({
+      /** Part of each model's pairs that is of its own kind; the paper's where it is left out. */
+      data_share: z.strictObject({ helpfulness: dataShare, safety: dataShare }).prefault({}),
+    })
+    .prefault({}),
   /** Its held-out prompts are for early stopping: others than those that versions are measured on. */
   ppo: PpoRecipe.omit({
     model: true,

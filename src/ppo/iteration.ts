@@ -7,7 +7,7 @@ import { advantages, whiten } from "./advantages.ts";
 import type { Learner, Measured } from "./learner.ts";
 import { rolloutMetrics, updateMetrics, type Trajectory, type Update } from "./metrics.ts";
 import type { Reference } from "./reference.ts";
-import { klEstimate, shapedRewards } from "./reward-shaping.ts";
+import { klEstimate, shapedRewards, whitenedScoresApart } from "./reward-shaping.ts";
 import type { Rollout } from "./rollout.ts";
 import { scoresOf } from "./score.ts";
 import { layOut, rowOf, type LayoutOptions, type PpoBatch, type Sequences } from "./sequences.ts";
@@ -20,6 +20,8 @@ export interface IterationOptions extends LayoutOptions {
   readonly valueEpsilon: number;
   /** Whether scores are whitened over the iteration, as in the paper. */
   readonly whitenScores: boolean;
+  /** Whether those of safety prompts are whitened by themselves: another reward model gave them, on another scale. */
+  readonly whitenApart?: boolean | undefined;
   /** Taken from the score, after whitening, of an answer that does not end by itself. */
   readonly missingEosPenalty: number;
 }
@@ -58,6 +60,7 @@ export async function scoreRollouts(
         refLogprobs: rowOf(refLogprobs[i]!, row),
         values: rowOf(measured.values[i]!, row),
         score: scores[row.rollout]!,
+        isSafety: rollouts[row.rollout]!.prompt.isSafety,
         isFinished: rollouts[row.rollout]!.isFinished,
       };
     }
@@ -79,8 +82,9 @@ export async function learn(
   options: IterationOptions,
 ): Promise<IterationResult> {
   const scores = whiten([Float64Array.from(trajectories, ({ score }) => score)]);
+  const whitenedScores = options.whitenApart === true ? whitenedScoresApart(trajectories) : scores.rows[0]!;
   const rewards = trajectories.map((trajectory, i) => {
-    const score = options.whitenScores ? scores.rows[0]![i]! : trajectory.score;
+    const score = options.whitenScores ? whitenedScores[i]! : trajectory.score;
     const penalty = trajectory.isFinished ? 0 : options.missingEosPenalty;
     return shapedRewards(trajectory, score - penalty, options.beta);
   });

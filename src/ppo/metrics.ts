@@ -14,6 +14,8 @@ export interface Trajectory extends TokenLogprobs {
   readonly values: Float32Array;
   /** Before whitening. */
   readonly score: number;
+  /** Whether its prompt is tagged. */
+  readonly isSafety: boolean;
   readonly isFinished: boolean;
 }
 

@@ -45,6 +45,11 @@ export const ppoFields = {
   lambda: z.number().min(0).max(1).default(0.95),
   /** "we find it important to whiten the final linear scores": over the batch, which is our reading. */
   whiten_scores: z.boolean().default(true),
+  /**
+   * Whitens the scores of safety prompts by themselves: the other reward model gave them, and whichever of the two
+   * spreads its scores more would drown the other. Ours, off in the paper as far as it says.
+   */
+  whiten_apart: z.boolean().default(false),
   /** Taken from the whitened score of an answer that reaches max_tokens. Unpublished; none, as in TRL. */
   missing_eos_penalty: z.number().nonnegative().default(0),
 

@@ -9,6 +9,8 @@
  * say over what scores are whitened: here, over the answers of an iteration.
  */
 
+import { whiten } from "./advantages.ts";
+
 export interface TokenLogprobs {
   /** log π_θ of each token of an answer, by the policy that wrote it. `[tokens]` */
   readonly logprobs: Float32Array;
@@ -25,6 +27,23 @@ export function shapedRewards(
   const rewards = Float64Array.from(logprobs, (logprob, t) => -beta * (logprob - refLogprobs[t]!));
   rewards[rewards.length - 1]! += score;
   return rewards;
+}
+
+/** A score, and which reward model gave it: that of safety where the prompt is tagged. */
+export interface KindScore {
+  readonly score: number;
+  readonly isSafety: boolean;
+}
+
+/** Scores of safety prompts and of others, each whitened over its own kind: the two models' scales differ. In order. */
+export function whitenedScoresApart(scores: readonly KindScore[]): Float64Array {
+  const result = new Float64Array(scores.length);
+  for (const kind of [false, true]) {
+    const places = scores.flatMap(({ isSafety }, i) => (isSafety === kind ? [i] : []));
+    const { rows } = whiten([Float64Array.from(places, (i) => scores[i]!.score)]);
+    for (const [place, i] of places.entries()) result[i] = rows[0]![place]!;
+  }
+  return result;
 }
 
 /** Two estimates of one answer's KL(π_θ ‖ π₀) from what π_θ wrote, in nats (Schulman 2020, "Approximating KL"). */

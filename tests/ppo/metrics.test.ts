@@ -9,6 +9,7 @@ test("means over answers: KL, entropy and rewards by hand", () => {
         refLogprobs: Float32Array.of(-2, -2),
         values: new Float32Array(2),
         score: 3,
+        isSafety: false,
         isFinished: true,
       },
       {
@@ -16,6 +17,7 @@ test("means over answers: KL, entropy and rewards by hand", () => {
         refLogprobs: Float32Array.of(-1),
         values: new Float32Array(1),
         score: 1,
+        isSafety: false,
         isFinished: false,
       },
     ],

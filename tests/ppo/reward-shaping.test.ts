@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createRandom } from "../../src/corpus/random.ts";
-import { klEstimate, shapedRewards } from "../../src/ppo/reward-shaping.ts";
+import { klEstimate, shapedRewards, whitenedScoresApart } from "../../src/ppo/reward-shaping.ts";
 
 const logprobs = Float32Array.of(-1, -2, -0.5);
 const refLogprobs = Float32Array.of(-1.5, -1, -0.5);
@@ -52,5 +52,18 @@ describe("estimates of the KL", () => {
     // Five standard errors: deviations are below 0.6.
     expect(Math.abs(k1 - kl)).toBeLessThan(5 * (0.6 / Math.sqrt(count)));
     expect(Math.abs(k3 - kl)).toBeLessThan(5 * (0.6 / Math.sqrt(count)));
+  });
+});
+
+describe("scores that are whitened apart", () => {
+  const of = (isSafety: boolean, score: number) => ({ isSafety, score });
+
+  test("have mean 0 and deviation 1 within each kind, in their order", () => {
+    const whitened = whitenedScoresApart([of(false, 1), of(true, 50), of(false, 3), of(true, 30)]);
+    for (const [i, value] of [-1, 1, 1, -1].entries()) expect(whitened[i]).toBeCloseTo(value, 6);
+  });
+  test("of one kind are those of plain whitening", () => {
+    expect([...whitenedScoresApart([of(true, 2), of(true, 2)])]).toEqual([0, 0]);
+    expect([...whitenedScoresApart([])]).toEqual([]);
   });
 });

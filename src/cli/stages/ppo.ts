@@ -88,6 +88,7 @@ function optionsOf(recipe: Omit<PpoRecipe, "out">, precision: Precision): PpoOpt
     gamma: recipe.gamma,
     lambda: recipe.lambda,
     whitenScores: recipe.whiten_scores,
+    whitenApart: recipe.whiten_apart,
     missingEosPenalty: recipe.missing_eos_penalty,
     beta1: recipe.beta1,
     beta2: recipe.beta2,
