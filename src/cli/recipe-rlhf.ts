@@ -79,8 +79,10 @@ export const RlhfFields = z.strictObject({
     out: true,
   })
     .extend({
-      /** Part of each model's pairs that is of its own kind; the paper's where it is left out. */
-      data_share: z.strictObject({ helpfulness: dataShare, safety: dataShare }).prefault({}),
+      /** Part of a model's pairs that is of its own kind, of both or of each; the paper's where it is left out. */
+      data_share: z
+        .union([z.number().positive().max(1), z.strictObject({ helpfulness: dataShare, safety: dataShare })])
+        .default({}),
     })
     .prefault({}),
   /** Its held-out prompts are for early stopping: others than those that versions are measured on. */

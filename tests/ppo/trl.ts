@@ -46,6 +46,7 @@ export async function arithmeticOf(known: TrlCase): Promise<PpoNumbers> {
     refLogprobs: Float32Array.from(known.refLogprobs[i]!),
     values: Float32Array.from(known.values[i]!),
     score: known.scores[i]!,
+    isSafety: false,
     isFinished: true,
   }));
   const rewards = trajectories.map((trajectory) => shapedRewards(trajectory, trajectory.score, beta));

@@ -187,6 +187,7 @@ function distillationStage({ recipe, context, judge, pathsOf }: Wiring): RlhfSta
 function rewardsStage({ recipe, context, pathsOf }: Wiring): RlhfStages["reward"] {
   return async ({ initial, train, test }, name) => {
     const { device, threads, seed } = recipe;
+    const { data_share: share } = recipe.reward;
     const files = {
       train: await splitByQuality(train, pathsOf(name).folder, "train"),
       test: await splitByQuality(test, pathsOf(name).folder, "test"),
@@ -200,7 +201,7 @@ function rewardsStage({ recipe, context, pathsOf }: Wiring): RlhfStages["reward"
       context.stderr.write(`Reward model of ${quality}\n`);
       const settings = {
         ...recipe.reward,
-        data_share: recipe.reward.data_share[quality],
+        data_share: typeof share === "number" ? share : share[quality],
         model: initial,
         quality,
         data: [data],
