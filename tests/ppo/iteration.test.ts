@@ -27,6 +27,7 @@ const trajectories = [
   refLogprobs: Float32Array.of(-1),
   values: Float32Array.of(value),
   score,
+  isSafety: false,
   isFinished,
 }));
 
