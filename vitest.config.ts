@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /**
@@ -47,6 +48,8 @@ export default defineConfig({
 });
 
 function shelf(name: string, folders: readonly string[], setupFiles: string[]) {
+  // What these start computes on all processors, and threads that wait for each other suffer most from company.
+  const isAlone = name === "serve" || name === "end-to-end";
   return {
     extends: true as const,
     test: {
@@ -54,6 +57,7 @@ function shelf(name: string, folders: readonly string[], setupFiles: string[]) {
       include: folders.map((folder) => `tests/${folder}/**/*.test.ts`),
       setupFiles,
       pool: "forks" as const,
+      maxWorkers: isAlone ? 1 : availableParallelism(),
       testTimeout: name === "end-to-end" ? 600_000 : 60_000,
     },
   };
