@@ -7,6 +7,13 @@ import { reportHtml, type ReportStage } from "../train/report.ts";
 import { openRunFolder, type RunFolder } from "../train/run-folder.ts";
 import type { CommandContext } from "./command.ts";
 
+/** Named by the declarations of every command. */
+export interface TextArgument {
+  readonly type: "string";
+  readonly valueHint: string;
+  readonly description: string;
+}
+
 export const recipeArg = { type: "positional", required: true, description: "A YAML recipe" } as const;
 
 export const nameArg = {
@@ -58,12 +65,4 @@ export function tellModel(
   checkpoint: string,
 ): void {
   stdout.write(`Model: ${checkpoint}\nReport: ${folder.report}\nChat: cria chat ${checkpoint}\n`);
-}
-
-// --- internal ---
-
-interface TextArgument {
-  readonly type: "string";
-  readonly valueHint: string;
-  readonly description: string;
 }
