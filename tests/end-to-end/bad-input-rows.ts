@@ -260,6 +260,16 @@ export const usage: readonly Row[] = [
 
 export const training: readonly Row[] = [
   [
+    "versions that restart from a model that is not there",
+    ["rlhf", "align.yaml", "--name", "bad-versions", "--set", "restart=base"],
+    "there is no model at base\n  Give a model's directory, a .gguf file or a llama2.c .bin file.",
+  ],
+  [
+    "versions without held-out prompts",
+    ["rlhf", "align.yaml", "--name", "bad-versions-2", "--set", "held_out=away.jsonl"],
+    "away.jsonl: no such file\n  Check the path.",
+  ],
+  [
     "a misspelt setting",
     pretrain("warm_up_steps=3"),
     '--set warm_up_steps=3: no setting is called "warm_up_steps"\n  Did you mean warmup_steps?',

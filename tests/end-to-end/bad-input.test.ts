@@ -116,6 +116,8 @@ function makeFiles(): void {
       "threads: 1",
       "",
     ].join("\n"),
+    "align.yaml":
+      "model: model\nprompts: asks.jsonl\nheld_out: asks.jsonl\nversions: [{name: V1, stages: [collect]}]\n",
     "tune.yaml": "model: model\ndata: asks.jsonl\nseq_len: 32\nthreads: 1\n",
   };
   for (const [name, content] of Object.entries(files)) writeFileSync(name, content);

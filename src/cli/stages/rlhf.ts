@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import type { Opened } from "../../generate/answers.ts";
+import { readModelFiles } from "../../model/load.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";
 import { collectComparisons } from "../../rlhf/collect.ts";
 import { openLedger, type Step } from "../../rlhf/ledger.ts";
@@ -51,6 +52,7 @@ export async function rlhfStage(
   context: StageContext,
 ): Promise<RlhfRan> {
   const judge = await openJudge(recipe.judge);
+  checkInputs(recipe);
   const { stderr } = context;
   const ledger = openLedger({
     folder: join(folder.path, "steps"),
@@ -87,6 +89,12 @@ export async function rlhfStage(
 }
 
 // --- internal ---
+
+/** What is missing is said now, not when its stage comes. */
+function checkInputs({ model, restart = model, prompts, held_out: heldOut }: Omit<RlhfRecipe, "out">): void {
+  for (const path of [model, restart]) readModelFiles(path);
+  for (const path of [prompts, heldOut]) readPrompts(packageFile(path));
+}
 
 interface Wiring {
   readonly recipe: Omit<RlhfRecipe, "out">;
