@@ -32,6 +32,17 @@ const paperVersions = [
   versionInput("V5", "ppo"),
 ];
 
+/** What a stage's own recipe says and the driver's says once for all. */
+const ofTheRun = {
+  model: true,
+  prompts: true,
+  reward: true,
+  seed: true,
+  device: true,
+  threads: true,
+  out: true,
+} as const;
+
 export const RlhfFields = z.strictObject({
   /** Prompts, a line each; `"safety": true` tags those that may provoke unsafe answers. */
   prompts: z.string().min(1),
@@ -86,15 +97,7 @@ export const RlhfFields = z.strictObject({
     })
     .prefault({}),
   /** Its held-out prompts are for early stopping: others than those that versions are measured on. */
-  ppo: PpoRecipe.omit({
-    model: true,
-    prompts: true,
-    reward: true,
-    seed: true,
-    device: true,
-    threads: true,
-    out: true,
-  }).prefault({}),
+  ppo: PpoRecipe.omit(ofTheRun).prefault({}),
   reject: z
     .strictObject({
       ...samplingFields,
@@ -103,15 +106,7 @@ export const RlhfFields = z.strictObject({
       sft: sft.prefault({}),
     })
     .prefault({}),
-  distil: DistilRecipe.omit({
-    model: true,
-    prompts: true,
-    reward: true,
-    seed: true,
-    device: true,
-    threads: true,
-    out: true,
-  }).prefault({}),
+  distil: DistilRecipe.omit(ofTheRun).prefault({}),
   gatt: z
     .strictObject({ ...gattFields, questions: gattFields.questions.default("data/rlhf-prompts.jsonl") })
     .prefault({}),
