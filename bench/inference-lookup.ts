@@ -10,9 +10,7 @@
  * reads at once it lets one proposal stand (3.22.1), and with 8 it is slower than without.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { Llama, LlamaContextSequence, Token } from "node-llama-cpp";
 import { createRandom } from "../src/corpus/random.ts";
 import { generateTokens, type GenerateOptions } from "../src/generate/generate.ts";
@@ -22,37 +20,31 @@ import { openWeights, readModelFiles } from "../src/model/load.ts";
 import { presetConfig } from "../src/model/presets.ts";
 import type { StoredType } from "../src/model/save.ts";
 import type { LlamaWeights } from "../src/model/weights.ts";
-import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
-import { openLlama, writeRandomModel } from "./llama-cpp.ts";
+import type { Backend, BackendOptions } from "../src/tensor/backend.ts";
+import { withPeers, writeRandomModel } from "./llama-cpp.ts";
 import { median, rounded, type BenchResult } from "./result.ts";
 
-export async function benchLookup(options: BackendOptions): Promise<BenchResult> {
-  using backend = openBackend(options);
-  const llama = await openLlama(backend.threads);
-  const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
-  const measured: Measurement[] = [];
-  try {
+export function benchLookup(options: BackendOptions): Promise<BenchResult> {
+  return withPeers(options, async ({ backend, llama, folder }) => {
+    const measured: Measurement[] = [];
     for (const type of types) {
       const config = { ...presetConfig(preset, vocabSize), isTied: false };
       const file = writeRandomModel(backend, folder, { name: preset, config, type, arrange: writePassage });
       measured.push({ type, ways: await compare(backend, llama, file) });
       rmSync(file);
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-    await llama.dispose();
-  }
-  return {
-    rows: measured.flatMap(({ type, ways }) => ways.map((way) => rowOf(type, way, ways))),
-    json: {
-      preset,
-      threads: backend.threads,
-      rounds,
-      proposals,
-      decodedTokens,
-      types: measured.map(({ type, ways }) => ({ type, ways: ways.map((way) => numbersOf(way, ways)) })),
-    },
-  };
+    return {
+      rows: measured.flatMap(({ type, ways }) => ways.map((way) => rowOf(type, way, ways))),
+      json: {
+        preset,
+        threads: backend.threads,
+        rounds,
+        proposals,
+        decodedTokens,
+        types: measured.map(({ type, ways }) => ({ type, ways: ways.map((way) => numbersOf(way, ways)) })),
+      },
+    };
+  });
 }
 
 // --- internal ---

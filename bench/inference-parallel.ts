@@ -7,9 +7,7 @@
  * asked at once, which node-llama-cpp decodes in one batch. The two take turns step by step.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { Llama, Token } from "node-llama-cpp";
 import { createRandom } from "../src/corpus/random.ts";
 import { createSampler } from "../src/generate/sampling.ts";
@@ -17,9 +15,9 @@ import { BatchDecoder } from "../src/model/batch-decoder.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
 import { presetConfig } from "../src/model/presets.ts";
 import type { StoredType } from "../src/model/save.ts";
-import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
+import type { Backend, BackendOptions } from "../src/tensor/backend.ts";
 import {
-  openLlama,
+  withPeers,
   speedsNumbers,
   speedsOf,
   speedsText,
@@ -28,42 +26,36 @@ import {
 } from "./llama-cpp.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
-export async function benchParallel(options: BackendOptions): Promise<BenchResult> {
-  using backend = openBackend(options);
-  const llama = await openLlama(backend.threads);
-  const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
-  const measured: Measurement[] = [];
-  try {
+export function benchParallel(options: BackendOptions): Promise<BenchResult> {
+  return withPeers(options, async ({ backend, llama, folder }) => {
+    const measured: Measurement[] = [];
     for (const type of types) {
       const config = presetConfig(preset, vocabSize);
       const file = writeRandomModel(backend, folder, { name: preset, config, type });
       measured.push({ type, ...(await compare(backend, llama, file)) });
       rmSync(file);
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-    await llama.dispose();
-  }
-  return {
-    rows: measured.flatMap(({ type, prefill, decode }) => [
-      [`${preset} ${type} prefill, ${sequences} x ${promptTokens}`, speedsText(prefill)],
-      [`${preset} ${type} decode, ${sequences} at once`, speedsText(decode)],
-    ]),
-    json: {
-      preset,
-      threads: backend.threads,
-      rounds,
-      sequences,
-      promptTokens,
-      decodedTokens,
-      types: measured.map(({ type, prefill, decode, sameTokens }) => ({
-        type,
-        sameTokens: rounded(sameTokens),
-        prefill: speedsNumbers(prefill),
-        decode: speedsNumbers(decode),
-      })),
-    },
-  };
+    return {
+      rows: measured.flatMap(({ type, prefill, decode }) => [
+        [`${preset} ${type} prefill, ${sequences} x ${promptTokens}`, speedsText(prefill)],
+        [`${preset} ${type} decode, ${sequences} at once`, speedsText(decode)],
+      ]),
+      json: {
+        preset,
+        threads: backend.threads,
+        rounds,
+        sequences,
+        promptTokens,
+        decodedTokens,
+        types: measured.map(({ type, prefill, decode, sameTokens }) => ({
+          type,
+          sameTokens: rounded(sameTokens),
+          prefill: speedsNumbers(prefill),
+          decode: speedsNumbers(decode),
+        })),
+      },
+    };
+  });
 }
 
 // --- internal ---

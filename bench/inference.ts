@@ -9,17 +9,15 @@
  * node-llama-cpp's public interface that yields tokens: it decodes and samples natively, without chat, text or grammar.
  */
 
-import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync, statSync } from "node:fs";
 import type { Llama, Token } from "node-llama-cpp";
 import { createRandom } from "../src/corpus/random.ts";
 import { generateTokens } from "../src/generate/generate.ts";
 import { Decoder } from "../src/model/decoder.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
 import type { MixName } from "../src/model/quantisation-mix.ts";
-import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
-import { openLlama, speedsNumbers, speedsOf, speedsText, type Speeds } from "./llama-cpp.ts";
+import type { Backend, BackendOptions } from "../src/tensor/backend.ts";
+import { withPeers, speedsNumbers, speedsOf, speedsText, type Speeds } from "./llama-cpp.ts";
 import { writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
@@ -64,12 +62,9 @@ const largeModels = largeTypes.map((mix): BenchModel => ({
   rounds: 2,
 }));
 
-async function benchModels(options: BackendOptions, models: readonly BenchModel[]): Promise<BenchResult> {
-  using backend = openBackend(options);
-  const llama = await openLlama(backend.threads);
-  const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
-  const measured: Comparison[] = [];
-  try {
+function benchModels(options: BackendOptions, models: readonly BenchModel[]): Promise<BenchResult> {
+  return withPeers(options, async ({ backend, llama, folder }) => {
+    const measured: Comparison[] = [];
     for (const model of models) {
       const file = await writeRandomGguf(folder, model);
       const fileBytes = statSync(file).size;
@@ -84,14 +79,11 @@ async function benchModels(options: BackendOptions, models: readonly BenchModel[
       measured.push(comparison);
       rmSync(file);
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-    await llama.dispose();
-  }
-  return {
-    rows: measured.flatMap(rowsOf),
-    json: { threads: backend.threads, promptTokens, decodedTokens, models: measured.map(numbersOf) },
-  };
+    return {
+      rows: measured.flatMap(rowsOf),
+      json: { threads: backend.threads, promptTokens, decodedTokens, models: measured.map(numbersOf) },
+    };
+  });
 }
 
 interface ModelFile extends BenchModel {

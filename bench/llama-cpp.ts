@@ -1,5 +1,7 @@
 /** What the benches against llama.cpp share: node-llama-cpp itself, a model that both sides read, and their speeds. */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getLlama, LlamaLogLevel, type Llama } from "node-llama-cpp";
 import { createRandom } from "../src/corpus/random.ts";
@@ -8,10 +10,33 @@ import { ggufTokenizerValues } from "../src/model/gguf-tokenizer.ts";
 import { initialise } from "../src/model/initialise.ts";
 import { writeGgufModel, type StoredType } from "../src/model/save.ts";
 import { createWeights, type LlamaWeights } from "../src/model/weights.ts";
-import type { Backend } from "../src/tensor/backend.ts";
+import { openBackend, type Backend, type BackendOptions } from "../src/tensor/backend.ts";
 import { createTokenizer } from "../src/tokenizer/tokenizer.ts";
 import { trainTokenizer } from "../src/tokenizer/train.ts";
 import { median, rounded } from "./result.ts";
+
+export interface Peers {
+  readonly backend: Backend;
+  readonly llama: Llama;
+  /** For files, and removed after. */
+  readonly folder: string;
+}
+
+/** Both sides on the same number of threads, for as long as the function runs. */
+export async function withPeers<Result>(
+  options: BackendOptions,
+  use: (peers: Peers) => Promise<Result>,
+): Promise<Result> {
+  using backend = openBackend(options);
+  const llama = await openLlama(backend.threads);
+  const folder = mkdtempSync(join(tmpdir(), "cria-bench-"));
+  try {
+    return await use({ backend, llama, folder });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    await llama.dispose();
+  }
+}
 
 /** The caller disposes it. */
 export function openLlama(threads: number): Promise<Llama> {
