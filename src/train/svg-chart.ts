@@ -101,8 +101,8 @@ export function roundTicks(low: number, high: number, count: number): number[] {
 
 const WIDTH = 720;
 const MAX_POINTS = 600;
-/** A character's usual width at 12 pixels, in bold: nothing here measures text. */
-const GLYPH = 7.4;
+/** A character's width at 12 pixels, in a wide font and in bold: nothing here measures text. */
+const GLYPH = 8.2;
 const STYLE = "width:100%;height:auto;font-family:inherit";
 
 interface Frame {
@@ -117,7 +117,10 @@ interface Frame {
 }
 
 function frameOf(points: readonly Point[], series: readonly Series[], height: number): Frame {
-  const [xLow, xHigh] = widened(extent(points.map(([x]) => x)));
+  const xs = points.map(([x]) => x);
+  const [xLow, xHigh] = widened(extent(xs));
+  // There is no half of a step or of a version.
+  const isWhole = xs.every(Number.isInteger);
   const [yLow, yHigh] = widened(padded(extent(points.map(([, y]) => y))));
   const yTicks = roundTicks(yLow, yHigh, Math.max(2, Math.round(height / 60)));
   const longestTick = Math.max(0, ...yTicks.map((tick) => tickText(tick).length));
@@ -130,7 +133,7 @@ function frameOf(points: readonly Point[], series: readonly Series[], height: nu
     right,
     top,
     bottom,
-    xTicks: roundTicks(xLow, xHigh, 6),
+    xTicks: roundTicks(xLow, xHigh, 6).filter((tick) => !isWhole || Number.isInteger(tick)),
     yTicks,
     x: (value) => left + ((value - xLow) / (xHigh - xLow)) * (right - left),
     y: (value) => bottom - ((value - yLow) / (yHigh - yLow)) * (bottom - top),

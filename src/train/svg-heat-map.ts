@@ -29,10 +29,12 @@ export function heatMap({ title, xLabel, yLabel, cells, divider }: HeatMap): str
     divider === undefined
       ? ""
       : `<path d="M${divider * size} 0V${height}" stroke="var(--series-2, #d9622b)" stroke-width="1.5"/>`;
+  const [fullWidth, fullHeight] = [LEFT + Math.max(width, MIN_WIDTH) + 10, TOP + height + 30];
+  // At its own size and no larger: its letters are as large as those of the charts.
   return [
-    `<svg class="chart" viewBox="0 0 ${LEFT + Math.max(width, MIN_WIDTH) + 10} ${TOP + height + 30}" role="img" ` +
+    `<svg width="${fullWidth}" height="${fullHeight}" viewBox="0 0 ${fullWidth} ${fullHeight}" role="img" ` +
       `aria-label="${escapeMarkup(title)}" xmlns="http://www.w3.org/2000/svg" font-size="12" ` +
-      'style="max-width:100%;height:auto;font-family:inherit">',
+      'style="display:block;max-width:100%;height:auto;font-family:inherit">',
     `<title>${escapeMarkup(title)}</title>`,
     `<text x="0" y="15" fill="var(--ink, currentColor)" font-size="14" font-weight="600">${escapeMarkup(title)}</text>`,
     `<text x="0" y="${TOP - 6}" fill="${MUTED}">${escapeMarkup(yLabel)}</text>`,

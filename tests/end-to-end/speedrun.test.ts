@@ -27,8 +27,10 @@ function inRun(...parts: string[]): string {
 describe("cria speedrun", () => {
   test("makes a model, and ends with samples, numbers and what to do next", () => {
     expect(first).toMatchObject({ code: 0, signal: null });
-    expect(first.stdout).toMatch(/^> the whale\n.+/);
-    expect(first.stdout).toMatch(/\nPretrained on: 1920 tokens in .*, .* tokens\/s\n/);
+    expect(first.stdout).toMatch(
+      /^The pretrained model goes on with a text:\n\n> the whale\n.+\n\nThe finished model answers:\n\n> /,
+    );
+    expect(first.stdout).toMatch(/\nPretrained on: 1920 tokens in .*\nSpeed: .* tokens\/s\n/);
     expect(first.stdout).toMatch(
       /\nHeld-out text: \d\.\d{3} bits per byte\n5-gram Kneser-Ney: \d\.\d{3} bits per byte\n/,
     );

@@ -175,6 +175,15 @@ describe("a line chart", () => {
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
   });
 
+  test("marks whole numbers only where there is nothing between them", () => {
+    const versions = (...xs: number[]): string[] =>
+      texts(
+        lineChart({ ...chart, series: [{ name: "score", points: xs.map((x) => [x, 10 + x] as const) }] }),
+      ).filter((shown) => Number(shown) < 10);
+    expect(versions(0, 1, 2)).toEqual(["0", "1", "2"]);
+    expect(versions(0, 0.5, 2)).toEqual(["0", "0.5", "1", "1.5", "2"]);
+  });
+
   test("puts names apart where lines end together", () => {
     const series = ["a", "b", "c"].map((name) => ({
       name,
@@ -232,7 +241,7 @@ describe("the report", () => {
       },
       { name: "Fine-tuning", paperSection: "§3.1", charts: [], settings: [], notes: [] },
     ],
-    samples: [{ prompt: "Who are you?", text: "I am Cria." }],
+    samples: [{ name: "The model answers", samples: [{ prompt: "Who are you?", text: "I am Cria." }] }],
   };
 
   test("holds everything that it was given, in order", () => {
@@ -250,6 +259,7 @@ describe("the report", () => {
       "lr",
       "0.001",
       "Llama 2 §3.1",
+      "The model answers",
       "Who are you?",
       "I am Cria.",
     ];
@@ -287,11 +297,11 @@ describe("the report", () => {
           table: { head: [nasty], rows: [[nasty]] },
         },
       ],
-      samples: [{ prompt: nasty, text: nasty }],
+      samples: [{ name: nasty, samples: [{ prompt: nasty, text: nasty }] }],
     });
     expect(html).not.toContain("<img");
     // Twice the title, twice the stage's name, and once the rest.
-    expect(html.split(escaped)).toHaveLength(1 + 2 + 2 + 2 + 1 + 2 + 1 + 2 + 2);
+    expect(html.split(escaped)).toHaveLength(1 + 2 + 2 + 2 + 1 + 2 + 1 + 2 + 3);
   });
 
   test("a column of numbers is aligned to the right, and one of names is not", () => {
@@ -300,8 +310,24 @@ describe("the report", () => {
     expect(html).toContain('<th scope="col">model</th><th scope="col" class="number">bits per byte</th>');
   });
 
+  test("a number may be missing and keeps with its unit; a hash is no number though digits begin it", () => {
+    const rows = [
+      ["10.8 MB", "099846bc806f"],
+      ["none", "1e57"],
+      ["88.0% (84.5% to 91.0%)", "7"],
+    ];
+    const stage = { name: "S", paperSection: "", charts: [], settings: [], notes: [] };
+    const table = { head: ["text", "commit"], rows };
+    const html = reportHtml({ title: "T", summary: [], stages: [{ ...stage, table }], samples: [] });
+    expect(html).toContain('<th scope="col" class="number">text</th><th scope="col">commit</th>');
+    expect(html).toContain('<td class="number">none</td><td>1e57</td>');
+    expect(html).toContain('<td class="number">10.8\u00A0MB</td>');
+    expect(html).toContain('<td class="number">88.0% (84.5%\u00A0to\u00A091.0%)</td>');
+  });
+
   test("with nothing in it is still a page", () => {
-    const html = reportHtml({ title: "Empty", summary: [], stages: [], samples: [] });
+    const empty = [{ name: "Nobody", samples: [] }];
+    const html = reportHtml({ title: "Empty", summary: [], stages: [], samples: empty });
     expect(html).toContain("<h1>Empty</h1>");
     expect(html).not.toMatch(/<dl|<nav|<section/);
   });

@@ -5,16 +5,16 @@ import { makeDirectory } from "../../formats/make-directory.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml } from "../../train/report.ts";
+import { reportHtml, type Entry } from "../../train/report.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { packageFile } from "../package-file.ts";
 import { nameArg, openRecipeFolder, recipeArg, setArg } from "../recipe-run.ts";
-import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
+import { ngramBaseline } from "../stages/baseline.ts";
 import { openCorpus, openPrepared } from "../stages/corpus.ts";
 import { resumable } from "../stages/context.ts";
 import { checkPretraining, pretrainStage, type PretrainOutcome } from "../stages/pretrain.ts";
-import { corpusStage, numbersLine, pretrainNumbers, pretrainReport } from "../stages/report.ts";
+import { corpusStage, pretrainReport, pretrainSummary } from "../stages/report.ts";
 
 export const pretrainCommand = defineCommand({
   details:
@@ -33,15 +33,9 @@ export const pretrainCommand = defineCommand({
     const recipe = readRecipe(PretrainRecipe, packageFile(path), set);
     checkPretraining(recipe);
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: mayChange });
-    const { outcome, baseline } = await resumable(context, () => runStage(recipe, folder, context));
-    const numbers = pretrainNumbers(outcome);
+    const { outcome, summary } = await resumable(context, () => runStage(recipe, folder, context));
     const { stdout } = context;
-    stdout.write(`${numbersLine(numbers)}\n`);
-    if (numbers.bitsPerByte !== undefined) {
-      const beside =
-        baseline === undefined ? "" : `; ${baseline.order}-gram ${baseline.bitsPerByte.toFixed(3)}`;
-      stdout.write(`Held-out text: ${numbers.bitsPerByte.toFixed(3)} bits per byte${beside}\n`);
-    }
+    stdout.write(summary.map(([key, value]) => `${key}: ${value}\n`).join(""));
     stdout.write(`Model: ${outcome.checkpoint}\nReport: ${folder.report}\n`);
   },
 });
@@ -61,7 +55,7 @@ export const mayChange = [
 
 interface Ran {
   readonly outcome: PretrainOutcome;
-  readonly baseline: Baseline | undefined;
+  readonly summary: readonly Entry[];
 }
 
 /** Prepares the corpus, trains and writes the report. */
@@ -73,12 +67,13 @@ async function runStage(recipe: PretrainRecipe, folder: RunFolder, context: Comm
   const baseline = await ngramBaseline(corpus, stageFolder, context);
   const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
   const outcome = await pretrainStage(recipe, corpus, paths, context);
+  const summary = pretrainSummary(outcome, baseline);
   const report = reportHtml({
     title: folder.name,
-    summary: [["trained", numbersLine(pretrainNumbers(outcome))]],
+    summary,
     stages: [corpusStage(corpus), pretrainReport(outcome, baseline)],
     samples: [],
   });
   writeFileAtomically(folder.report, report);
-  return { outcome, baseline };
+  return { outcome, summary };
 }

@@ -5,20 +5,20 @@ import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { readDialogs } from "../../dialog/readers.ts";
 import { saveCheckpoint, loadCheckpointWeights, readRunState } from "../../train/checkpoint.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml, type Sample } from "../../train/report.ts";
+import { reportHtml, type Entry, type SampleGroup } from "../../train/report.ts";
 import { openRunFolder, type RunFolder } from "../../train/run-folder.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { packageFile } from "../package-file.ts";
 import { SpeedrunRecipe } from "../recipe-speedrun.ts";
-import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
+import { ngramBaseline } from "../stages/baseline.ts";
 import { openStageBackend, resumable } from "../stages/context.ts";
 import { openCorpus } from "../stages/corpus.ts";
 import { stepPaths, type StagePaths } from "../stages/paths.ts";
 import { checkPretraining, pretrainStage } from "../stages/pretrain.ts";
 import { beforeAndAfter, rlhfReports, rlhfSummary } from "../stages/report-rlhf.ts";
 import { rlhfStage, type RlhfRan } from "../stages/rlhf.ts";
-import { corpusStage, numbersLine, pretrainNumbers, pretrainReport, sftReport } from "../stages/report.ts";
+import { corpusStage, pretrainReport, pretrainSummary, sftReport } from "../stages/report.ts";
 import { saveSamples, writeSamples } from "../stages/samples.ts";
 import { sftStage } from "../stages/sft.ts";
 import { formatDuration } from "../terminal.ts";
@@ -57,7 +57,10 @@ export const speedrun = defineCommand({
     });
     const ran = await resumable(context, () => runStages(recipe, folder, context));
     const { stdout, style } = context;
-    for (const { prompt, text } of ran.samples) stdout.write(`${style.bold(`> ${prompt}`)}\n${text}\n\n`);
+    for (const { name: speaker, samples } of ran.samples) {
+      stdout.write(`${speaker}:\n\n`);
+      for (const { prompt, text } of samples) stdout.write(`${style.bold(`> ${prompt}`)}\n${text}\n\n`);
+    }
     stdout.write(`${ran.summary.map(([key, value]) => `${key}: ${value}`).join("\n")}\n`);
     stdout.write(`Done in ${formatDuration((performance.now() - started) / 1000)} of this sitting.\n\n`);
     stdout.write(`Report: ${folder.report}\nChat:   npx cria chat ${ran.model}\n`);
@@ -68,8 +71,8 @@ export const speedrun = defineCommand({
 
 interface Ran {
   readonly model: string;
-  readonly samples: readonly Sample[];
-  readonly summary: readonly (readonly [string, string])[];
+  readonly samples: readonly SampleGroup[];
+  readonly summary: readonly Entry[];
 }
 
 async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: CommandContext): Promise<Ran> {
@@ -97,12 +100,9 @@ async function runStages(recipe: SpeedrunRecipe, folder: RunFolder, context: Com
     },
     context,
   );
-  const summary = [
-    ...summaryOf(pretrainNumbers(pretrained), baseline),
-    ...(ran === undefined ? [] : rlhfSummary(ran)),
-  ];
+  const summary = [...pretrainSummary(pretrained, baseline), ...(ran === undefined ? [] : rlhfSummary(ran))];
   const report = reportHtml({
-    title: `Cria speedrun: ${folder.name}`,
+    title: folder.name === "speedrun" ? "Cria speedrun" : `Cria speedrun: ${folder.name}`,
     summary,
     stages: [
       corpusStage(corpus),
@@ -147,7 +147,7 @@ interface Finish {
 async function finish(
   { recipe, checkpoints, model, tokenizer, folder }: Finish,
   { signal }: CommandContext,
-): Promise<Sample[]> {
+): Promise<SampleGroup[]> {
   using backend = openStageBackend(recipe.sft);
   const [base, chat] = checkpoints;
   using baseWeights = loadCheckpointWeights(backend, base);
@@ -155,36 +155,25 @@ async function finish(
   saveCheckpoint(model, { weights: chatWeights, tokenizer, run: readRunState(chat) });
   const { seed, sample_prompts: texts } = recipe.pretrain;
   const questions = [...recipe.sft.sample_prompts, ...heldOutPrompts().slice(0, 6)];
-  const said = [
-    ...(await writeSamples(
-      { backend, weights: baseWeights, tokenizer },
-      { kind: "text", prompts: texts, maxTokens: 80, seed },
-      signal,
-    )),
-    ...(await writeSamples(
-      { backend, weights: chatWeights, tokenizer },
-      { kind: "chat", prompts: questions, maxTokens: 80, seed },
-      signal,
-    )),
+  const goneOn = await writeSamples(
+    { backend, weights: baseWeights, tokenizer },
+    { kind: "text", prompts: texts, maxTokens: 80, seed },
+    signal,
+  );
+  const answered = await writeSamples(
+    { backend, weights: chatWeights, tokenizer },
+    { kind: "chat", prompts: questions, maxTokens: 80, seed },
+    signal,
+  );
+  saveSamples(folder.samples, "final", [...goneOn, ...answered]);
+  return [
+    { name: "The pretrained model goes on with a text", samples: goneOn },
+    { name: "The finished model answers", samples: answered },
   ];
-  saveSamples(folder.samples, "final", said);
-  return said;
 }
 
 /** Questions that are not among the conversations. */
 function heldOutPrompts(): string[] {
   const { dialogs } = readDialogs(packageFile("data/held-out-prompts.jsonl"));
   return dialogs.map((dialog) => dialog.at(-1)!.content);
-}
-
-function summaryOf(
-  numbers: ReturnType<typeof pretrainNumbers>,
-  baseline: Baseline | undefined,
-): [string, string][] {
-  const summary: [string, string][] = [["Pretrained on", numbersLine(numbers)]];
-  if (numbers.bitsPerByte !== undefined)
-    summary.push(["Held-out text", `${numbers.bitsPerByte.toFixed(3)} bits per byte`]);
-  if (baseline !== undefined)
-    summary.push([`${baseline.order}-gram Kneser-Ney`, `${baseline.bitsPerByte.toFixed(3)} bits per byte`]);
-  return summary;
 }

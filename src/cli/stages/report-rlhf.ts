@@ -3,7 +3,7 @@
 import { readJudged, type VersionMetrics } from "../../rlhf/version.ts";
 import type { Step } from "../../rlhf/ledger.ts";
 import type { WinRate } from "../../rlhf/win-rate.ts";
-import type { Entry, ReportStage, Sample } from "../../train/report.ts";
+import type { Entry, ReportStage, SampleGroup } from "../../train/report.ts";
 import type { LineChart, Series } from "../../train/svg-chart.ts";
 import { formatDuration } from "../terminal.ts";
 import { gattReport } from "./report-gatt.ts";
@@ -43,7 +43,7 @@ export function rlhfReports(ran: RlhfRan, folder: string): ReportStage[] {
 }
 
 /** What the first and the last version say to a few held-out prompts. */
-export function beforeAndAfter({ metrics }: RlhfRan, count: number): Sample[] {
+export function beforeAndAfter({ metrics }: RlhfRan, count: number): SampleGroup[] {
   const measured = Object.entries(metrics);
   const [first, last] = [measured[0], measured.at(-1)];
   if (first === undefined || last === undefined || first === last) return [];
@@ -51,10 +51,11 @@ export function beforeAndAfter({ metrics }: RlhfRan, count: number): Sample[] {
   // The first answer to each prompt, spread over the prompts: harmless ones and those about safety.
   const places = before.flatMap(({ prompt }, i) => (before[i - 1]?.prompt === prompt ? [] : [i]));
   const chosen = places.filter((_, i) => i % Math.max(1, Math.floor(places.length / count)) === 0);
-  return chosen.slice(0, count).map((place) => ({
+  const samples = chosen.slice(0, count).map((place) => ({
     prompt: before[place]!.prompt,
     text: `${first[0]}: ${before[place]!.text}\n\n${last[0]}: ${after[place]!.text}`,
   }));
+  return [{ name: `Held-out prompts, answered by ${first[0]} and by ${last[0]}`, samples }];
 }
 
 /** The last version against the first, in a few numbers. */
@@ -168,7 +169,7 @@ function winText(wins: WinRate | undefined): string {
 }
 
 function rateText({ rate, low, high }: WinRate): string {
-  return `${percent(rate)} (${percent(low)} to ${percent(high)})`;
+  return `${percent(rate)} (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})`;
 }
 
 /** Of held-out prompts that are all of one kind, the other kind has no mean. */

@@ -12,27 +12,6 @@ import type { PreparedCorpus } from "./corpus.ts";
 import type { PretrainOutcome } from "./pretrain.ts";
 import type { SftOutcome } from "./sft.ts";
 
-export interface PretrainNumbers {
-  readonly bitsPerByte: number | undefined;
-  readonly tokens: number;
-  readonly seconds: number;
-  readonly tokensPerSecond: number;
-}
-
-/** The last measurements of a pretraining run. */
-export function pretrainNumbers({ metricsFile }: PretrainOutcome): PretrainNumbers {
-  const records = existsSync(metricsFile) ? readMetrics(metricsFile) : [];
-  const last = records.findLast(({ tokens }) => tokens !== undefined);
-  const measured = records.findLast((record) => record["bitsPerByte"] !== undefined)?.["bitsPerByte"];
-  const [tokens, seconds] = [last?.tokens ?? 0, last?.seconds ?? 0];
-  return {
-    bitsPerByte: typeof measured === "number" ? measured : undefined,
-    tokens,
-    seconds,
-    tokensPerSecond: seconds === 0 ? 0 : tokens / seconds,
-  };
-}
-
 export function corpusStage(corpus: PreparedCorpus): ReportStage {
   const { train, validation, tokenizer, summary } = corpus;
   return {
@@ -112,12 +91,56 @@ export function sftReport(outcome: SftOutcome, settings: readonly Entry[]): Repo
   };
 }
 
-/** "2.10 M tokens in 6 min 20 s, 5526 tokens/s". */
-export function numbersLine(numbers: PretrainNumbers): string {
-  return `${formatCount(numbers.tokens)} tokens in ${formatDuration(numbers.seconds)}, ${formatCount(Math.round(numbers.tokensPerSecond))} tokens/s`;
+/** What a run trained on, how fast, and what it reached beside the baseline. */
+export function pretrainSummary(outcome: PretrainOutcome, baseline: Baseline | undefined): Entry[] {
+  const { bitsPerByte, tokens, seconds, tokensPerSecond } = pretrainNumbers(outcome);
+  return [
+    ["Pretrained on", `${formatCount(tokens)} tokens in ${formatDuration(seconds)}`],
+    ["Speed", `${formatCount(Math.round(tokensPerSecond))} tokens/s`],
+    ...(bitsPerByte === undefined ? [] : [["Held-out text", inBits(bitsPerByte)] as const]),
+    ...(baseline === undefined
+      ? []
+      : [[`${baseline.order}-gram Kneser-Ney`, inBits(baseline.bitsPerByte)] as const]),
+  ];
+}
+
+export function pointsOf(
+  records: readonly MetricsRecord[],
+  key: string,
+  x: (record: MetricsRecord) => number,
+): Point[] {
+  return records.flatMap((record) => {
+    const value = record[key];
+    return typeof value === "number" ? [[x(record), value] as const] : [];
+  });
 }
 
 // --- internal ---
+
+interface PretrainNumbers {
+  readonly bitsPerByte: number | undefined;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+}
+
+function inBits(bitsPerByte: number): string {
+  return `${bitsPerByte.toFixed(3)} bits per byte`;
+}
+
+/** The last measurements of a pretraining run. */
+function pretrainNumbers({ metricsFile }: PretrainOutcome): PretrainNumbers {
+  const records = existsSync(metricsFile) ? readMetrics(metricsFile) : [];
+  const last = records.findLast(({ tokens }) => tokens !== undefined);
+  const measured = records.findLast((record) => record["bitsPerByte"] !== undefined)?.["bitsPerByte"];
+  const [tokens, seconds] = [last?.tokens ?? 0, last?.seconds ?? 0];
+  return {
+    bitsPerByte: typeof measured === "number" ? measured : undefined,
+    tokens,
+    seconds,
+    tokensPerSecond: seconds === 0 ? 0 : tokens / seconds,
+  };
+}
 
 function pretrainSettings({ options, config }: PretrainOutcome): Entry[] {
   return [
@@ -162,17 +185,6 @@ function tokensAt(records: readonly MetricsRecord[]): (record: MetricsRecord) =>
     records.flatMap((record) => (record.tokens === undefined ? [] : [[record.step, record.tokens]])),
   );
   return ({ step }) => tokens.get(step) ?? 0;
-}
-
-export function pointsOf(
-  records: readonly MetricsRecord[],
-  key: string,
-  x: (record: MetricsRecord) => number,
-): Point[] {
-  return records.flatMap((record) => {
-    const value = record[key];
-    return typeof value === "number" ? [[x(record), value] as const] : [];
-  });
 }
 
 /** Means over a window of about a fiftieth of the curve: single steps are noise. */
