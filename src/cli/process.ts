@@ -1,4 +1,4 @@
-/** The command line's own process: its streams, its interrupts, and pipes that are closed early. */
+/** The command line's own process: its streams, its interrupts, and streams that take no more. */
 
 import { exitCodes, type Terminal } from "./run.ts";
 
@@ -6,8 +6,12 @@ export function processTerminal(): Terminal {
   // `cria inspect model.gguf | head`: the reader has seen enough, which is no error of ours.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(exitCodes.done);
-    throw error;
+    const problem = error.code === "ENOSPC" ? "the disk is full" : error.message;
+    process.stderr.write(`Error: standard output cannot be written: ${problem}\n  Send it elsewhere.\n`);
+    process.exit(exitCodes.failed);
   });
+  // What only tells how the work goes is not worth ending it.
+  process.stderr.on("error", () => {});
   return {
     stdout: process.stdout,
     stderr: process.stderr,

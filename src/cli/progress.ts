@@ -110,7 +110,7 @@ export class Progress implements Disposable {
     if (tokensPerSecond !== undefined) parts.push(`${formatCount(Math.round(tokensPerSecond))} tok/s`);
     const left = this.#secondsLeft(total);
     if (left !== undefined) parts.push(`${formatDuration(left)} left`);
-    if (note !== undefined) parts.push(note);
+    if (note !== undefined && note !== "") parts.push(note);
     const text = parts.join(" · ");
     if (total <= 0) return this.#fit(`${label}  ${text}`);
     const fraction = Math.min(1, Math.max(0, done / total));

@@ -63,7 +63,7 @@ interface Line {
 
 async function runWords(line: Line, terminal: Terminal, interrupt: AbortController): Promise<number> {
   const style = styleFor(terminal.stdout, terminal.environment);
-  const { row, rest } = findRow(line);
+  const { row, rest } = findRow(line.words[0] === "help" ? helpLine(line) : line);
   const isHelp = rest.slice(0, beforeDashes(rest)).some((word) => word === "--help" || word === "-h");
   if (row === undefined) {
     terminal.stdout.write(asUsage(() => helpWithoutCommand(line, style)));
@@ -77,6 +77,11 @@ async function runWords(line: Line, terminal: Terminal, interrupt: AbortControll
   const args = asUsage(() => parseArguments(command.args, rest, `cria ${row.name}`));
   await command.run(args, contextOf(terminal, style, interrupt));
   return interrupt.signal.aborted ? exitCodes.interrupted : exitCodes.done;
+}
+
+/** `cria help inspect` means `cria inspect --help`. */
+function helpLine({ words, rows }: Line): Line {
+  return { words: [...words.slice(1), "--help"], rows };
 }
 
 function asUsage<T>(read: () => T): T {
@@ -102,7 +107,6 @@ function beforeDashes(words: readonly string[]): number {
 }
 
 function helpWithoutCommand({ words, rows }: Line, style: Style): string {
-  // `cria help inspect` and `cria tokenizer --help` mean what they seem to.
   const [first, ...more] = words.filter((word) => word !== "--help" && word !== "-h" && word !== "help");
   if (first === "--version" || first === "-v") return `${version()}\n`;
   if (first === undefined) return generalHelp(rows, version(), style);

@@ -6,6 +6,7 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { EngineError } from "../errors/errors.ts";
 import { memoryView, openLibrary, type NativeLibrary, type Pointer } from "./ffi.ts";
+import { engineLibrary } from "./library.ts";
 
 export const canMapFiles = process.platform !== "win32";
 
@@ -33,9 +34,13 @@ export function mapFile(path: string): MappedFile {
       });
     }
     let isMapped = true;
+    const { live } = engineLibrary();
+    const owner = { name: `map of ${path}` };
+    live.add(owner);
     const unmap = (): void => {
       if (isMapped) libc.munmap(address, bytes);
       isMapped = false;
+      live.delete(owner);
     };
     const release = (offset: number, length: number): void => {
       const first = Math.ceil(offset / largestPage) * largestPage;

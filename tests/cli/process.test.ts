@@ -2,7 +2,7 @@
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -57,6 +57,18 @@ test("a reader that has seen enough is no error", async () => {
   expect(await once(child, "exit")).toEqual([0, null]);
   expect(stderr).toBe("");
 });
+
+test.skipIf(!existsSync("/dev/full"))(
+  "a full disk under standard output is told in one message",
+  async () => {
+    const child = execFile("sh", ["-c", '"$@" > /dev/full', "sh", process.execPath, bin, "--help"]);
+    const stderr = collected(child.stderr);
+    expect(await once(child, "close")).toEqual([1, null]);
+    expect(stderr()).toBe(
+      "Error: standard output cannot be written: the disk is full\n  Send it elsewhere.\n",
+    );
+  },
+);
 
 describe("Ctrl-C", () => {
   const begun = `

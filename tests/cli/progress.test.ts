@@ -30,7 +30,7 @@ function lastLine(stream: MemoryStream): string {
 test("a terminal has one line: bar, percent, count, loss, speed and time left", () => {
   const stream = new MemoryStream(true, 100);
   const { at } = progressAt(stream);
-  at(10_000, { done: 25, loss: 3.25, tokensPerSecond: 4321 });
+  at(10_000, { done: 25, loss: 3.25, tokensPerSecond: 4321, note: "" });
   expect(lastLine(stream)).toBe(
     "Pretraining ███████▌······················  25% 25/100 steps · loss 3.250 · 4321 tok/s · 30 s left",
   );

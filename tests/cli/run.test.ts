@@ -37,6 +37,16 @@ describe("help", () => {
     expect(await cria("-h")).toEqual({ code: 0, stdout, stderr: "" });
   });
 
+  test("of a command is what cria help and its name say too", async () => {
+    const [asked, helped] = await Promise.all([
+      cria("tokenizer", "train", "-h"),
+      cria("help", "tokenizer", "train"),
+    ]);
+    expect(helped).toEqual(asked);
+    expect((await cria("help", "inspect")).stdout).toContain("\n  cria inspect PATH [options]\n");
+    expect((await cria("help", "inspekt")).stderr).toContain("Did you mean `cria inspect`?");
+  });
+
   test("of a command shows what it takes, its defaults and examples", async () => {
     expect((await cria("tokenizer", "train", "--help")).stdout).toMatchInlineSnapshot(`
       "Learn a vocabulary from text

@@ -1,5 +1,7 @@
 /** Help of every command: it is there, and what it shows can be typed. */
 
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parseArguments } from "../../src/cli/command.ts";
 import { commandRows } from "../../src/cli/commands.ts";
@@ -34,6 +36,19 @@ describe.each(commandRows.map((row) => ({ row, name: row.name })))("cria $name",
       expect(() => parseArguments(args, words.slice(own.length), `cria ${name}`), example).not.toThrow();
     }
   });
+});
+
+test("recipes that the examples of training commands name come with Cria", async () => {
+  const own = (name: string): boolean => existsSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)));
+  for (const name of ["speedrun", "pretrain", "sft", "reward"]) {
+    const { examples } = await commandRows.find((row) => row.name === name)!.load();
+    const recipes = examples.flatMap((line) => line.match(/recipes\/\S+/g) ?? []);
+    expect(recipes.length).toBeGreaterThan(0);
+    expect(
+      recipes.filter((path) => !own(path)),
+      name,
+    ).toEqual([]);
+  }
 });
 
 test("the list names every command once", async () => {

@@ -269,8 +269,24 @@ test("cria doctor --json is one object with the engine, the devices and what was
   expect(found).toMatchObject({ threads: 1, node: process.version });
   expect(found["engine"]).toMatch(/^ggml \d/);
   expect(found["devices"]).toContainEqual(expect.stringMatching(/^CPU/));
-  for (const key of ["f32 products", "bf16 products", "f16 products"])
-    expect(found[key]).toMatch(/^[1-9]\d* GFLOP\/s$/);
+  const { f32, bf16, f16 } = found["gflops"] as Record<string, unknown>;
+  const { memoryBytes, freeDiskBytes, memoryGBps } = found;
+  for (const measured of [f32, bf16, f16, memoryBytes, freeDiskBytes, memoryGBps])
+    expect(measured).toBeGreaterThan(0);
+});
+
+test("cria doctor --presets --json lists shapes as numbers", async () => {
+  const { code, stdout } = await cria(work.folder, "doctor", "--presets", "--json");
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toContainEqual({
+    preset: "llama-2-70b",
+    parameters: 68_976_648_192,
+    dim: 8192,
+    nLayers: 80,
+    nHeads: 64,
+    nKvHeads: 8,
+    maxSeqLen: 4096,
+  });
 });
 
 test("a model folder that was moved still opens: nothing in it names its place", async () => {

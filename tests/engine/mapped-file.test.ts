@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { liveArenas } from "../../src/engine/library.ts";
 import { canMapFiles, mapFile } from "../../src/engine/mapped-file.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { openFileStorage } from "../../src/tensor/file-storage.ts";
@@ -38,6 +39,18 @@ test.runIf(isHere)("a part that is released leaves the process's memory, and rea
   expect(before - residentFileBytes()).toBeGreaterThan(11 * mebibyte);
   expect(mapped.view[2 * mebibyte]).toBe(7);
   expect(mapped.view[0]).toBe(7);
+});
+
+test.runIf(isHere)("a file counts as native memory in use until it is disposed", () => {
+  const folder = mkdtempSync(join(tmpdir(), "cria-mapped-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "file");
+  writeFileSync(path, "x");
+  const mapped = mapFile(path);
+  expect(liveArenas()).toEqual([`map of ${path}`]);
+  mapped[Symbol.dispose]();
+  mapped[Symbol.dispose]();
+  expect(liveArenas()).toEqual([]);
 });
 
 function residentFileBytes(): number {

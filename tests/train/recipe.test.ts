@@ -346,3 +346,11 @@ test.each(readdirSync(recipes).filter((name) => name.startsWith("speedrun")))(
     expect(readFileSync(join(recipes, name), "utf8")).toMatch(/^# (npm run|cria) speedrun/);
   },
 );
+
+test("recipes/faq.yaml goes on from what recipes/small.yaml makes", () => {
+  const small = readRecipe(PretrainRecipe, join(recipes, "small.yaml"));
+  const faq = readRecipe(SftRecipe, join(recipes, "faq.yaml"));
+  const length = trainingLength(small) as { steps: number };
+  expect(faq.model).toBe(`runs/small/checkpoints/step-${String(length.steps).padStart(8, "0")}`);
+  expect(modelConfigOf(small, 1024).maxSeqLen).toBeGreaterThanOrEqual(faq.seq_len);
+});

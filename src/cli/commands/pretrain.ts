@@ -27,7 +27,7 @@ export const pretrainCommand = defineCommand({
   },
   examples: [
     "cria pretrain recipes/small.yaml",
-    "cria pretrain recipes/small.yaml --name quick --set minutes=2 --set model.n_layers=2",
+    "cria pretrain recipes/small.yaml --name tiny --set model=tiny --set steps=100",
   ],
   async run({ recipe: path, name, set }, context) {
     const recipe = readRecipe(PretrainRecipe, packageFile(path), set);

@@ -28,7 +28,7 @@ export const sftCommand = defineCommand({
   },
   examples: [
     "cria sft recipes/faq.yaml",
-    "cria sft recipes/faq.yaml --set model=runs/small/checkpoints/step-00001000 --debug",
+    "cria sft recipes/faq.yaml --set model=runs/speedrun/model --debug",
   ],
   async run({ recipe: path, name, set, debug }, context) {
     const read = readRecipe(SftRecipe, packageFile(path), set);

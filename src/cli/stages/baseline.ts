@@ -31,11 +31,12 @@ export async function ngramBaseline(
   if (existsSync(file)) return readJsonFile(file) as unknown as Baseline;
   context.signal.throwIfAborted();
   const order = 5;
-  using progress = new Progress({ label: "5-gram baseline", total: 100, unit: "%", stream: context.stderr });
+  const bar = { label: `${order}-gram baseline`, total: train.tokens, unit: "tokens" };
+  using progress = new Progress({ ...bar, stream: context.stderr });
   const model = await trainNgram(whole(train), {
     order,
     vocabSize: tokenizer.vocabSize,
-    onProgress: (done) => progress.update({ done: Math.floor(100 * done) }),
+    onProgress: (done) => progress.update({ done: Math.floor(done * train.tokens) }),
   });
   const { nats, tokens } = model.score(whole(validation));
   const baseline = { order, bitsPerByte: bitsPerByte(nats / tokens, validation) };
