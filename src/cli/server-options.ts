@@ -1,11 +1,11 @@
 /** What commands that listen share: where, who may ask, what is logged, and when they stop. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { ConfigError } from "../errors/errors.ts";
 import { jsonLog, readableLog } from "../serve/request-log.ts";
 import { startServer, type ServerOptions } from "../serve/start.ts";
 import type { Arguments, ArgumentValues, CommandContext } from "./command.ts";
+import { webPages } from "./web-pages.ts";
 
 export const serverArguments = {
   host: { type: "string", default: "127.0.0.1", valueHint: "ADDRESS", description: "Where to listen" },
@@ -39,26 +39,25 @@ export function apiKeysOf(
   return [...args["api-key"], ...keysIn(args["api-key-file"])];
 }
 
-/** Where the server writes and what it shows. */
+/** Where the server writes. */
 export function surfaceOf(
   log: string,
   { stderr }: Pick<CommandContext, "stderr">,
-): Required<Pick<ServerOptions, "report" | "pageFolder">> & Pick<ServerOptions, "log"> {
+): Pick<ServerOptions, "report"> & Pick<ServerOptions, "log"> {
   const write = (line: string): void => void stderr.write(line);
   return {
     ...(log === "none" ? {} : { log: log === "json" ? jsonLog(write) : readableLog(write) }),
     report: (message) => write(`${message}\n`),
-    pageFolder: fileURLToPath(new URL("../../dist/web", import.meta.url)),
   };
 }
 
-/** Serves until SIGTERM or Ctrl-C. @param ready told the address, once it is listened at. */
+/** Serves, the web pages too, until SIGTERM or Ctrl-C. @param ready told the address, once it is listened at. */
 export async function serveUntilStopped(
-  options: ServerOptions,
+  options: Omit<ServerOptions, "pageFolder">,
   drainSeconds: number,
   { ready, signal }: { ready: (url: string) => Promise<void> | void; signal: AbortSignal },
 ): Promise<void> {
-  const server = await startServer(options);
+  const server = await startServer({ ...options, pageFolder: await webPages(options.report) });
   try {
     await ready(server.url);
     await new Promise<void>((told) => {

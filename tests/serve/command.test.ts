@@ -35,9 +35,10 @@ function chat(url: string, body: object): Promise<Response> {
   });
 }
 
-test("SIGTERM lets a running answer end, takes no new requests, and ends with 0", async () => {
+test("a checkout too has the web page; SIGTERM lets a running answer end, takes no new requests, and ends with 0", async () => {
   const running = start(folder, "serve", model.path, ...common, "--log", "json");
   const url = await urlOf(running);
+  expect(await (await fetch(url)).text()).toContain("<title>Cria</title>");
   const answer = await chat(url, { max_tokens: 600, stream: true, ignore_eos: true });
   const reader = answer.body!.getReader();
   await reader.read();
