@@ -15,8 +15,8 @@ import { isJsonObject, readJsonFile } from "../formats/json.ts";
 import { streamSafetensorsSharded } from "../formats/safetensors-write.ts";
 import { tensorBytes, type TensorToStream } from "../formats/tensor-info.ts";
 import { openBackend, type Backend } from "../tensor/backend.ts";
-import { isFloat } from "../tensor/dtype.ts";
-import { quantiseRows } from "../tensor/quantise.ts";
+import { isFloat, isQuantised, type FloatType, type QuantisedType } from "../tensor/dtype.ts";
+import { quantiseRows, type QuantisableType } from "../tensor/quantise.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ggufConfigMetadata, type LlamaConfig } from "./config.ts";
 import { writeModelFiles } from "./directory.ts";
@@ -24,7 +24,7 @@ import { ggufAbout } from "./gguf-about.ts";
 import { ggufTokenizerValues } from "./gguf-tokenizer.ts";
 import type { ModelFiles } from "./load.ts";
 import { ggufName, huggingFaceName, isRotary } from "./names.ts";
-import { fileTypeOf, isFloatMix, typeInMix, type MixName, type WrittenType } from "./quantisation-mix.ts";
+import { fileTypeOf, typeInMix, type MixName } from "./quantisation-mix.ts";
 import { ropeFrequencies } from "./rope-scaling.ts";
 import { fromHalfSplit, toHalfSplit } from "./rotary-layout.ts";
 import { Sources } from "./sources.ts";
@@ -35,7 +35,8 @@ export interface Conversion {
   readonly tokenizer: Tokenizer;
   /** A `.gguf` file; any other name becomes a Hugging Face directory. */
   readonly out: string;
-  readonly mix: MixName;
+  /** `"stored"` leaves each tensor as it is. */
+  readonly mix: MixName | "stored";
   /** Largest data of a file; a model that is larger is written in several, with numbers in their names. */
   readonly maxFileBytes?: number;
   readonly threads?: number;
@@ -49,7 +50,7 @@ export interface Converted {
   /** Of the weights. */
   readonly bytes: number;
   /** How many tensors have each type. */
-  readonly types: ReadonlyMap<WrittenType, number>;
+  readonly types: ReadonlyMap<StoredType, number>;
 }
 
 /**
@@ -61,14 +62,9 @@ export interface Converted {
 export async function convertModel(conversion: Conversion): Promise<Converted> {
   const { files, tokenizer, out, mix, onProgress, signal, threads } = conversion;
   const isGguf = out.endsWith(".gguf");
-  if (!isGguf && !isFloatMix(mix)) {
-    throw new ConfigError(`a Hugging Face directory does not hold ${mix} weights`, {
-      mend: "Name a .gguf file to write, or choose f32, f16 or bf16.",
-    });
-  }
+  const planned = planTensors(files, mix, isGguf);
   using backend = openBackend({ device: "cpu", ...(threads === undefined ? {} : { threads }) });
   using sources = new Sources();
-  const planned = planTensors(files, mix, isGguf);
   const total = planned.reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;
   const tensors = planned.map(({ name, type, info, reorder }): TensorToStream => ({
@@ -104,15 +100,15 @@ export async function convertModel(conversion: Conversion): Promise<Converted> {
       await streamSafetensorsSharded(temporary, tensors, conversion.maxFileBytes ?? defaultShardBytes);
     });
   }
-  const types = new Map<WrittenType, number>();
+  const types = new Map<StoredType, number>();
   for (const { type } of planned) types.set(type, (types.get(type) ?? 0) + 1);
   return { paths, bytes: total, types };
 }
 
 /** The type that most of a model's matrices are stored in, when a mix is called so. */
-export function storedMix({ tensors }: ModelFiles): MixName | undefined {
+export function storedMix({ tensors }: ModelFiles): MixName | "stored" {
   const type = tensors.get("layers.0.attention.wq.weight")?.type;
-  return type !== undefined && isFloat(type) ? type : undefined;
+  return type !== undefined && isFloat(type) ? type : "stored";
 }
 
 // --- internal ---
@@ -123,10 +119,12 @@ const defaultShardBytes = 5e9;
 /** f32 values that are held at once: 16 MiB. */
 const slabValues = 2 ** 22;
 
+type StoredType = FloatType | QuantisedType;
+
 interface Planned {
   /** In the target. */
   readonly name: string;
-  readonly type: WrittenType;
+  readonly type: StoredType;
   readonly bytes: number;
   readonly info: StoredWeight;
   /** Puts whole heads' rows into the target's order. */
@@ -139,11 +137,12 @@ interface Reorder {
   readonly apply: (bytes: Uint8Array, rowBytes: number) => Uint8Array;
 }
 
-function planTensors(files: ModelFiles, mix: MixName, isGguf: boolean): Planned[] {
+function planTensors(files: ModelFiles, mix: Conversion["mix"], isGguf: boolean): Planned[] {
   const { config, format } = files;
   const isHalfSplit = format === "huggingface";
   return [...files.tensors].map(([name, info]) => {
-    const type = typeInMix(mix, name, info.shape, config);
+    const type = mix === "stored" ? storedType(name, info) : typeInMix(mix, name, info.shape, config);
+    if (!isGguf && !isFloat(type)) throw notInDirectory(mix === "stored" ? type : mix);
     const isReadable = isFloat(info.type) || info.parts[0]?.scales !== undefined;
     if (info.type !== type && !isReadable) {
       throw new ConfigError(`${info.name} is ${info.type} already, and would be worse for being ${type}`, {
@@ -162,6 +161,19 @@ function planTensors(files: ModelFiles, mix: MixName, isGguf: boolean): Planned[
         ? { rows: headDim, apply: (bytes, rowBytes) => turn(bytes, headDim, rowBytes) }
         : undefined,
     };
+  });
+}
+
+function storedType(name: string, { type }: StoredWeight): StoredType {
+  if (isFloat(type) || isQuantised(type)) return type;
+  throw new ConfigError(`${name} is stored as ${type}, which a GGUF file of a model has not`, {
+    mend: "Name a type with --type.",
+  });
+}
+
+function notInDirectory(type: string): ConfigError {
+  return new ConfigError(`a Hugging Face directory does not hold ${type} weights`, {
+    mend: "Name a .gguf file to write, or choose f32, f16 or bf16.",
   });
 }
 
@@ -184,7 +196,10 @@ async function* encodedRows({ backend, sources, info, type, reorder }: Encoding)
     }
     const read = readRowsAsF32(info, from, count, open);
     const values = reorder === undefined ? read : asFloats(reorder.apply(asBytes(read), 4 * columns));
-    yield isFloat(type) ? asBytes(encoded(values, type)) : await quantiseRows(backend, values, columns, type);
+    // Types that are in no mix are only kept.
+    yield isFloat(type)
+      ? asBytes(encoded(values, type))
+      : await quantiseRows(backend, values, columns, type as QuantisableType);
   }
 }
 
@@ -221,11 +236,19 @@ function ggufMetadata(
   for (const [key, kind, value] of ggufConfigMetadata(files.config)) {
     metadata.set(key, kind === "string" ? { type: kind, value } : { type: kind, value });
   }
-  metadata.set("general.file_type", { type: "uint32", value: fileTypeOf(mix) });
+  const fileType = mix === "stored" ? fileTypeOfGguf(files) : fileTypeOf(mix);
+  if (fileType !== undefined) metadata.set("general.file_type", { type: "uint32", value: fileType });
   metadata.set("general.quantization_version", { type: "uint32", value: 2 });
   for (const [key, value] of ggufTokenizerValues(tokenizer, files.config.vocabSize)) metadata.set(key, value);
   if (template !== undefined) metadata.set("tokenizer.chat_template", { type: "string", value: template });
   return metadata;
+}
+
+function fileTypeOfGguf({ format, path }: ModelFiles): number | undefined {
+  if (format !== "gguf") return undefined;
+  using source = openFile(path);
+  const type = readGguf(source).metadata.get("general.file_type");
+  return typeof type === "number" ? type : undefined;
 }
 
 /** The template that the model carries. */

@@ -14,7 +14,7 @@ import type { QuantisableType } from "../tensor/quantise.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { LlamaConfig } from "./config.ts";
 
-/** A type that weights are written in. */
+/** A type that weights are put into. */
 export type WrittenType = FloatType | QuantisableType;
 
 export type MixName = keyof typeof mixes;
@@ -23,7 +23,8 @@ export const mixNames = (): MixName[] => Object.keys(mixes) as MixName[];
 
 /** @throws {ConfigError} naming the nearest. */
 export function mixNamed(name: string): MixName {
-  const wanted = name.toLowerCase();
+  const lower = name.toLowerCase();
+  const wanted = shortNames[lower] ?? lower;
   if (Object.hasOwn(mixes, wanted)) return wanted as MixName;
   const nearest = nearestName(wanted, mixNames());
   throw new ConfigError(`no type of weights is called ${JSON.stringify(name)}`, {
@@ -101,6 +102,9 @@ const iq4: Rules = {
   wv: ({ group }) => (group >= 4 ? "q5_k" : undefined),
   w2: (place) => (isEarly(place) ? "q5_k" : undefined),
 };
+
+/** What llama.cpp's quantiser takes too. */
+const shortNames: Readonly<Record<string, MixName>> = { q5_k: "q5_k_m", q4_k: "q4_k_m", q3_k: "q3_k_m" };
 
 const mixes = {
   f32: { fileType: 0, type: "f32" },

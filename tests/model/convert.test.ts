@@ -126,12 +126,40 @@ test("a folder does not hold quantised weights, and quantised weights are not qu
   const q8 = workspace.file("q8.gguf");
   await convertModel({ files, tokenizer, out: q8, mix: "q8_0" });
   const quantised = readModelFiles(q8);
-  expect(storedMix(quantised)).toBeUndefined();
   await expect(
     convertModel({ files: quantised, tokenizer, out: workspace.file("x.gguf"), mix: "q4_0" }),
   ).rejects.toThrow("token_embd.weight is q8_0 already, and would be worse for being q4_0");
   // Types that are there already are copied.
   await convertModel({ files: quantised, tokenizer, out: workspace.file("again.gguf"), mix: "q8_0" });
+});
+
+test("a quantised file is split as it is, and its parts are one file again", async () => {
+  const [whole, part, again] = ["mixed.gguf", "parts.gguf", "whole.gguf"].map((name) => workspace.file(name));
+  await convertModel({ files, tokenizer, out: whole!, mix: "q4_k_m" });
+  const mixed = readModelFiles(whole!);
+  expect(storedMix(mixed)).toBe("stored");
+  const split = { files: mixed, tokenizer, out: part!, mix: "stored", maxFileBytes: 10_000 } as const;
+  const { paths } = await convertModel(split);
+  expect(paths.length).toBeGreaterThan(2);
+  await convertModel({ files: readModelFiles(paths[0]!), tokenizer, out: again!, mix: "stored" });
+  const contentOf = (path: string): unknown => {
+    using source = openFile(path);
+    const { metadata, tensors } = readGguf(source);
+    return {
+      fileType: metadata.get("general.file_type"),
+      tensors: [...tensors.values()].map(({ name, type, offset, bytes }) => [
+        name,
+        type,
+        Buffer.from(source.read(offset, bytes)).toString("base64"),
+      ]),
+    };
+  };
+  expect(contentOf(again!)).toEqual(contentOf(whole!));
+  expect(contentOf(whole!)).toMatchObject({ fileType: 15 });
+  const folder = workspace.file("no-folder");
+  await expect(convertModel({ files: mixed, tokenizer, out: folder, mix: "stored" })).rejects.toThrow(
+    /^a Hugging Face directory does not hold q\w+ weights$/,
+  );
 });
 
 test("a weight that is not finite is refused", async () => {
@@ -152,6 +180,7 @@ test("a weight that is not finite is refused", async () => {
 
 test("a mix is found by llama.cpp's spelling too, and what is no mix is refused", () => {
   expect(mixNamed("Q4_K_M")).toBe("q4_k_m");
+  expect(mixNamed("Q5_K")).toBe("q5_k_m");
   expect(messageOf(() => mixNamed("q4_k_n"))).toBe('ConfigError: no type of weights is called "q4_k_n"');
 });
 

@@ -43,11 +43,6 @@ export const convert = defineCommand({
   ) {
     const files = readModelFiles(model);
     const mix = type === undefined ? storedMix(files) : mixNamed(type);
-    if (mix === undefined) {
-      throw new ConfigError(`${model} is quantised, and has no type to keep`, {
-        mend: "Name one with --type; only the tensors that have it already can be kept.",
-      });
-    }
     const tokenizer = tokenizerOfModel(model, files.config.vocabSize, named);
     using progress = new Progress({ label: "Converting", total: 1, unit: "bytes", stream: stderr });
     const { paths, bytes, types } = await convertModel({
