@@ -241,6 +241,7 @@ const layouts = {
   mxfp4: { block: 32, bytes: 17, ggml: 39 },
   nvfp4: { block: 64, bytes: 36, ggml: 40 },
   q1_0: { block: 128, bytes: 18, ggml: 41 },
+  q2_0: { block: 64, bytes: 18, ggml: 42 },
 } as const satisfies Record<string, TensorLayout>;
 
 const types = Object.entries(layouts) as (readonly [TensorType, TensorLayout])[];

@@ -28,6 +28,7 @@ export const quantisedTypes = [
   "mxfp4",
   "nvfp4",
   "q1_0",
+  "q2_0",
 ] as const satisfies readonly TensorType[];
 
 export type FloatType = "f32" | "f16" | "bf16";

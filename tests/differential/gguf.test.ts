@@ -113,8 +113,8 @@ test("blocks and bytes of every ggml type are those of the library", () => {
   const blockOf = library.bind<[number], number>("int64_t ggml_blck_size(int type)");
   const bytesOf = library.bind<[number], number>("size_t ggml_type_size(int type)");
   const nameOf = library.bind<[number], string>("const char *ggml_type_name(int type)");
-  // enum ggml_type of the pinned library ends with q1_0, 41; removed types have blocks of 0.
-  for (let id = 0; id <= 41; id += 1) {
+  // enum ggml_type of the pinned library ends with q2_0, 42; removed types have blocks of 0.
+  for (let id = 0; id <= 42; id += 1) {
     const type = typeOfGgml(id);
     const known = type === undefined ? { block: 0, bytes: 0 } : tensorLayout(type);
     expect({ id, block: blockOf(id), bytes: bytesOf(id) }).toEqual({
