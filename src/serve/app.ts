@@ -96,7 +96,7 @@ function routesOf({ routes = [], annotation, page }: AppOptions, context: RouteC
   const watching = healthRoutes(context);
   if (annotation === undefined) {
     const document = documentRoute([...own, ...watching]);
-    return [...own, ...watching, document, ...files.filter(({ path }) => !path.startsWith("/annotate/"))];
+    return [...own, ...watching, document, ...files.filter(({ path }) => !annotationPage.test(path))];
   }
   const annotating = annotation(context);
   const document = documentRoute([...own, ...watching, ...annotating]);
@@ -110,8 +110,10 @@ function guarded(route: Route): Route {
 
 /** Scripts and styles lie in one folder for all pages, and hold no data. */
 function isOfAnnotation({ path }: Route): boolean {
-  return path.startsWith("/annotate/") || path.startsWith("/assets/");
+  return annotationPage.test(path) || path.startsWith("/assets/");
 }
+
+const annotationPage = /^\/annotate(\/|$)/;
 
 interface Gate {
   readonly keys: ApiKeys;

@@ -37,18 +37,22 @@ export function readStaticFiles(folder: string): StaticFiles | undefined {
   return files;
 }
 
-/** A route for each file. */
+/** A route for each file, and for each page in a folder one that leads there from where the last slash is missing. */
 export function staticRoutes(files: StaticFiles): Route[] {
-  return [...files].map(([path, file]) => ({
-    method: "get",
-    path,
-    summary: "A file of the web page",
-    isPublic: true,
-    handle: ({ c }) => pageResponse(c, file),
-  }));
+  return [...files].flatMap(([path, file]) => {
+    const page = pageRoute(path, ({ c }) => pageResponse(c, file));
+    const folder = /([^/]+)\/$/.exec(path)?.[1];
+    if (folder === undefined) return [page];
+    // Relative, for a proxy may have put more before the path.
+    return [page, pageRoute(path.slice(0, -1), ({ c }) => c.redirect(`${folder}/`, 308))];
+  });
 }
 
 // --- internal ---
+
+function pageRoute(path: string, handle: Route["handle"]): Route {
+  return { method: "get", path, summary: "A file of the web page", isPublic: true, handle };
+}
 
 function pageResponse(c: Context, { bytes, type, isImmutable }: StaticFile): Response {
   return c.body(bytes, 200, {

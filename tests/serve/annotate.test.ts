@@ -332,6 +332,9 @@ describe("one server", () => {
     }
     for (const path of ["/health", "/annotate/", "/assets/base.js"])
       expect((await ask(path)).status).toBe(200);
+    const slashless = await ask("/annotate");
+    expect(slashless.status).toBe(308);
+    expect(slashless.headers.get("location")).toBe("annotate/");
   });
 
   test("the lead's key signs nobody in", async () => {
@@ -374,7 +377,7 @@ describe("one server", () => {
         ["/", file],
       ]),
     });
-    expect((await plain.request("/annotate/")).status).toBe(404);
+    for (const path of ["/annotate/", "/annotate"]) expect((await plain.request(path)).status).toBe(404);
     expect((await plain.request("/")).status).toBe(200);
   });
 
