@@ -16,7 +16,7 @@ export interface Argument extends Omit<ArgDef, "type" | "default" | "options" | 
   readonly description: string;
   /** One letter, for `-s`. */
   readonly alias?: string;
-  /** Shown in the help and used when the argument is left out. */
+  /** Shown in the help and used when the argument is left out; the help shows a flag that is on as `--no-` and its name. */
   readonly default?: string;
   readonly as?: "integer" | "number";
   /** Smallest number that is taken. */
@@ -83,7 +83,7 @@ export function parseArguments<A extends Arguments>(
   const values: Record<string, unknown> = {};
   for (const [key, argument] of Object.entries(args)) {
     if (argument.type === "boolean") {
-      values[key] = parsed[key] === true;
+      values[key] = parsed[key] ?? argument.default === "true";
       continue;
     }
     const fallback = argument.default === undefined ? [] : [argument.default];

@@ -74,8 +74,8 @@ function usageOf(key: string, argument: Argument): string {
 
 function optionLabel(key: string, argument: Argument): string {
   const short = argument.alias === undefined ? "    " : `-${argument.alias}, `;
-  const isFlag = argument.type === "boolean";
-  return `${short}--${key}${isFlag ? "" : ` ${argument.valueHint ?? "VALUE"}`}`;
+  if (argument.type === "boolean") return `${short}--${argument.default === "true" ? "no-" : ""}${key}`;
+  return `${short}--${key} ${argument.valueHint ?? "VALUE"}`;
 }
 
 function described(argument: Argument, style: Style): string {
@@ -83,7 +83,7 @@ function described(argument: Argument, style: Style): string {
     argument.type !== "positional" && argument.required === true ? "required" : "",
     argument.type !== "positional" && argument.multiple === true ? "may be repeated" : "",
     argument.choices === undefined ? "" : argument.choices.join(" | "),
-    argument.default === undefined ? "" : `default ${argument.default}`,
+    argument.default === undefined || argument.type === "boolean" ? "" : `default ${argument.default}`,
   ].filter((note) => note !== "");
   return argument.description + (notes.length === 0 ? "" : ` ${style.dim(`(${notes.join(", ")})`)}`);
 }

@@ -48,8 +48,9 @@ export const modelArguments = {
     valueHint: "TYPE",
     description: "Of cached keys and values: f16, f32 or q8_0",
   },
-  "as-stored": {
+  repack: {
     type: "boolean",
+    default: "true",
     description: "Use weights as they lie in the file, not repacked for this processor",
   },
 } as const satisfies Arguments;
@@ -155,7 +156,7 @@ export function loadOptionsOf(
   const { tokenizer, context, threads, device, "cache-type": cacheType } = args;
   return {
     device,
-    repack: !args["as-stored"],
+    repack: args.repack,
     ...(cacheType === undefined ? {} : { cacheType: cacheTypeOf(cacheType) }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(context === undefined ? {} : { contextTokens: context }),

@@ -11,6 +11,7 @@ const args = {
   set: { type: "string", multiple: true, description: "key=value" },
   kind: { type: "string", choices: ["big", "small"], default: "big", description: "which" },
   json: { type: "boolean", alias: "j", description: "as JSON" },
+  pack: { type: "boolean", default: "true", description: "packed" },
 } as const satisfies Arguments;
 
 const parse = (...words: string[]) => parseArguments(args, words, "cria try");
@@ -26,7 +27,13 @@ test("what is left out has its default, or nothing", () => {
     set: [],
     kind: "big",
     json: false,
+    pack: true,
   });
+});
+
+test("a flag that is on by default is turned off by --no-", () => {
+  expect(parse("m", "--no-pack")).toMatchObject({ pack: false });
+  expect(parse("m", "--pack")).toMatchObject({ pack: true });
 });
 
 test("options stand before, between and after arguments, with a space or an equals sign", () => {
