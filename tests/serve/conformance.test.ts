@@ -58,6 +58,11 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
+async function isIdle(): Promise<boolean> {
+  const metrics = await fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${key}` } });
+  return (await metrics.text()).includes('cria_texts_running{model="tiny"} 0');
+}
+
 describe("OpenAI's client:", () => {
   const options = { model: "tiny", messages, temperature: 0, max_tokens: 12 } as const;
 
@@ -260,7 +265,13 @@ describe("OpenAI's client:", () => {
     const long = [{ role: "user", content: "long ".repeat(1000) }] as const;
     await expect(openai.chat.completions.create({ ...options, messages: [...long] })).rejects.toMatchObject({
       code: "context_length_exceeded",
+      param: "messages",
     } satisfies Partial<APIError>);
+    const prompt = "long ".repeat(1000);
+    await expect(openai.completions.create({ model: "tiny", prompt })).rejects.toMatchObject({
+      code: "context_length_exceeded",
+      param: "prompt",
+    });
   });
 
   test("an answer can be broken off, streamed or not", async () => {
@@ -276,10 +287,6 @@ describe("OpenAI's client:", () => {
     const whole = openai.chat.completions.create(endless, { signal: controller.signal });
     setTimeout(() => controller.abort(), 50);
     await expect(whole).rejects.toThrow(APIUserAbortError);
-    const isIdle = async (): Promise<boolean> => {
-      const metrics = await fetch(`${server.url}/metrics`, { headers: { authorization: `Bearer ${key}` } });
-      return (await metrics.text()).includes('cria_texts_running{model="tiny"} 0');
-    };
     await expect.poll(isIdle, { timeout: 5000 }).toBe(true);
   });
 });
@@ -347,6 +354,25 @@ describe("Vercel's AI SDK:", () => {
     expect(steps).toHaveLength(2);
     expect(steps[0]!.finishReason).toBe("tool-calls");
     expect(places).toContainEqual(visited[0]);
+  });
+
+  test("a stream that is broken off ends, and its place is free", async () => {
+    const controller = new AbortController();
+    let isAborted = false;
+    const { fullStream } = streamText({
+      model: provider()("tiny"),
+      prompt: "hi",
+      maxOutputTokens: 2000,
+      temperature: 0,
+      abortSignal: controller.signal,
+    });
+    let pieces = 0;
+    for await (const part of fullStream) {
+      if (part.type === "text-delta" && (pieces += 1) === 5) controller.abort();
+      isAborted ||= part.type === "abort";
+    }
+    expect(isAborted).toBe(true);
+    await expect.poll(isIdle, { timeout: 5000 }).toBe(true);
   });
 
   test("embeddings", async () => {

@@ -211,7 +211,7 @@ export class ServedModel implements Disposable {
     const { client, count } = request;
     if (count > this.#parallel)
       throw invalid(`n (${count}) is above the ${this.#parallel} texts at a time`, "n");
-    this.#checkLength(prompt.length);
+    this.#checkLength(prompt.length, request.prompt);
     const choices = this.#choices(request, prompt, emit);
     let cachedTokens = 0;
     const usage = (): { promptTokens: number; cachedTokens: number; completionTokens: number } => ({
@@ -287,13 +287,14 @@ export class ServedModel implements Disposable {
   }
 
   /** @throws {RequestError} for a prompt that is empty or leaves no room for an answer. */
-  #checkLength(tokens: number): void {
-    if (tokens === 0) throw invalid("the prompt has no tokens", "prompt");
+  #checkLength(tokens: number, prompt: Prompt): void {
+    const param = prompt.type === "messages" ? "messages" : "prompt";
+    if (tokens === 0) throw invalid("the prompt has no tokens", param);
     const most = Math.min(this.#decoder.contextTokens, this.#decoder.cells) - 1;
     if (tokens <= most) return;
     throw invalid(
       `the prompt has ${tokens} tokens, and the context has room for ${most}`,
-      "messages",
+      param,
       "context_length_exceeded",
     );
   }
