@@ -11,7 +11,7 @@ import { reshape } from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { normal } from "./initialise.ts";
 import { loadMasterWeights, type ModelFiles } from "./load.ts";
-import type { OwnedWeights } from "./weights.ts";
+import type { LlamaWeights, OwnedWeights } from "./weights.ts";
 
 /**
  * One number for each state.
@@ -22,6 +22,17 @@ import type { OwnedWeights } from "./weights.ts";
  */
 export function scalars(g: Graph, states: Tensor, head: Tensor): Tensor {
   return reshape(g, matmul(g, states, head), [states.shape[0]!]);
+}
+
+/**
+ * What makes the logits of ids that are not in the tokenizer -Infinity in a graph, as `banUnused` does in what a
+ * decoder read; nothing where there are none. `[vocab]`
+ */
+export function unusedBias(g: Graph, { unusedIds, config }: LlamaWeights): Tensor | undefined {
+  if (unusedIds.length === 0) return undefined;
+  const bias = new Float32Array(config.vocabSize);
+  for (const id of unusedIds) bias[id] = Number.NEGATIVE_INFINITY;
+  return g.constant(bias, [config.vocabSize]);
 }
 
 /**

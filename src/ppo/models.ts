@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { loadMasterWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
-import type { OwnedWeights } from "../model/weights.ts";
+import { spokenBy, type OwnedWeights } from "../model/weights.ts";
 import { loadCheckpointWeights } from "../train/checkpoint.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { separateLearner, sharedLearner, valueFolder, type Learner, type Updates } from "./learner.ts";
@@ -54,7 +54,8 @@ export function openModels(options: PpoOptions, inputs: PpoInputs, start: Models
     const longest = prompts.reduce((most, { tokens }) => Math.max(most, tokens.length), 1);
     const seq = rowTokens(longest + options.maxTokens, files.config.maxSeqLen);
     const batch = options.microBatchSize;
-    const policy = own(loadCheckpointWeights(backend, resumed ?? inputs.model));
+    // Rollouts are drawn from the tokens that there are, so log-probabilities are normalised over these.
+    const policy = spokenBy(own(loadCheckpointWeights(backend, resumed ?? inputs.model)), tokenizer);
     const parts = { backend, tokenizer, policy, options: { ...options, batch, seq } };
     const learner = own(
       valueFiles === undefined
@@ -62,7 +63,7 @@ export function openModels(options: PpoOptions, inputs: PpoInputs, start: Models
         : separateLearner(parts, own(openValue(backend, valueFiles, resumed))),
     );
     if (resumed !== undefined && updates !== undefined) learner.restore(resumed, updates);
-    const weights = own(openReferenceWeights(backend, files, options.precision));
+    const weights = spokenBy(own(openReferenceWeights(backend, files, options.precision)), tokenizer);
     const { precision, temperature } = options;
     const reference = own(new Reference(backend, weights, { batch, precision, temperature }));
     const layout = { microBatchSize: batch, maxTokens: seq, padId: tokenizer.eosId };

@@ -1,6 +1,6 @@
 /** What the policy and the value function are trained for, apart or on one trunk. */
 
-import { scalars } from "../model/heads.ts";
+import { scalars, unusedBias } from "../model/heads.ts";
 import type { Graph } from "../tensor/graph.ts";
 import { tokenLogprobs } from "../tensor/logprobs.ts";
 import { add, scale } from "../tensor/ops.ts";
@@ -16,7 +16,7 @@ export interface PolicyObjectiveOptions {
   readonly temperature: number;
 }
 
-/** The policy's loss. Outputs: `logprobs` `[batch · seq]`. */
+/** The policy's loss, over the tokens that it can draw. Outputs: `logprobs` `[batch · seq]`. */
 export function policyObjective(options: PolicyObjectiveOptions): Objective<PpoBatch> {
   return { tokensOf, weightOf, build: (g, pass) => buildPolicy(g, pass, options) };
 }
@@ -77,7 +77,7 @@ function buildPolicy(
   const targets = createTargetTokens(g, tokens, weights.head.shape[0]!);
   const [oldLogprobs, advantages, shares] = [g.input([tokens]), g.input([tokens]), g.input([tokens])];
   const x = temperature === 1 ? states : scale(g, states, 1 / temperature);
-  const logprobs = tokenLogprobs(g, { x, head: weights.head, targets });
+  const logprobs = tokenLogprobs(g, { x, head: weights.head, targets, bias: unusedBias(g, weights) });
   return {
     loss: policyLoss(g, logprobs, { oldLogprobs, advantages, shares }, epsilon),
     write(micro, total) {

@@ -44,6 +44,8 @@ export function divergenceOf(p: Float32Array, q: Float32Array): number {
   const [zp, zq] = [logSumExp(p), logSumExp(q)];
   let sum = 0;
   for (let v = 0; v < p.length; v += 1) {
+    // Neither model says what is not in the tokenizer.
+    if (p[v] === Number.NEGATIVE_INFINITY) continue;
     const logp = p[v]! - zp;
     sum += Math.exp(logp) * (logp - (q[v]! - zq));
   }

@@ -7,7 +7,7 @@ import type { Graph } from "./graph.ts";
 import type { Pointer } from "../engine/ffi.ts";
 import { matmul, transposed } from "./matmul.ts";
 import { add, slice } from "./ops.ts";
-import { shapeError } from "./shape.ts";
+import { sameShape, shapeError } from "./shape.ts";
 import type { TargetTokens } from "./targets.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -18,15 +18,20 @@ export interface HeadInputs {
   readonly head: Tensor;
   /** The tokens to predict. */
   readonly targets: TargetTokens;
+  /** Added to every row of logits: -Infinity for a token that is never said. `[vocab]` */
+  readonly bias?: Tensor | undefined;
 }
 
 /** @throws {ConfigError} when states, head and targets are not of one model and length. */
-export function checkHeadInputs(op: string, { x, head, targets }: HeadInputs): void {
+export function checkHeadInputs(op: string, { x, head, targets, bias }: HeadInputs): void {
   if (x.shape.length !== 2 || head.shape.length !== 2 || x.shape[1] !== head.shape[1]) {
     throw shapeError(op, x.shape, head.shape, "wants [tokens, dim] and [vocab, dim]");
   }
   if (targets.reads.shape[0] !== x.shape[0] || targets.vocabSize !== head.shape[0]) {
     throw shapeError(op, x.shape, head.shape, "the targets were made for other sizes");
+  }
+  if (bias !== undefined && !sameShape(bias.shape, [head.shape[0]!])) {
+    throw shapeError(op, bias.shape, head.shape, "the bias is not one number for each row of the head");
   }
 }
 
@@ -52,15 +57,16 @@ export interface SoftmaxChunk {
  *
  * @yields one after another: each is used up before the next is asked for.
  */
-export function* softmaxChunks(g: Graph, { x, head, targets }: HeadInputs): Generator<SoftmaxChunk> {
+export function* softmaxChunks(g: Graph, { x, head, targets, bias }: HeadInputs): Generator<SoftmaxChunk> {
   const { ggml } = g.backend.library;
   const [tokens, vocab] = [x.shape[0]!, head.shape[0]!];
   for (let from = 0; from < tokens; from += targets.chunkRows) {
     const rows = Math.min(targets.chunkRows, tokens - from);
     const chunkX = slice(g, x, from, rows);
     const reads = slice(g, targets.reads, from, rows);
-    const logits = matmul(g, chunkX, head);
-    const softmax = ggml.softMaxInplace(g.reserve(), logits.ptr);
+    const { ptr } = matmul(g, chunkX, head);
+    const logits = bias === undefined ? ptr : ggml.addInplace(g.reserve(), ptr, bias.ptr);
+    const softmax = ggml.softMaxInplace(g.reserve(), logits);
     const probabilities = ggml.reshape4d(g.reserve(), softmax, 1, rows * vocab, 1, 1);
     const p = ggml.getRows(g.reserve(), probabilities, reads.ptr);
     // 1e-37 keeps the logarithm of a probability that underflowed finite, and lets NaN through.

@@ -230,6 +230,47 @@ test("log-probabilities are the same in chunks of rows as at once", async () => 
     expect(maxRelativeError(results[1]![i]!, whole)).toBeLessThan(tolerance);
 });
 
+test("with a bias of -Infinity, log-probabilities and gradients are those of a head without these rows", async () => {
+  const next = normals(6);
+  const [head, x] = [randomArray(40, next), randomArray(24, next)];
+  const dy = Float64Array.of(1, -2, 3);
+  const build =
+    (bias: readonly number[] | undefined): Build =>
+    (g, [states, rows]) => {
+      const targets = createTargetTokens(g, 3, rows!.shape[0]!);
+      uploads.push(() => writeTargetTokens(targets, Int32Array.of(2, 0, 1)));
+      const added = bias === undefined ? undefined : g.constant(Float32Array.from(bias), [bias.length]);
+      return tokenLogprobs(g, { x: states!, head: rows!, targets, bias: added });
+    };
+  const short = await run(
+    {
+      shapes: [
+        [3, 8],
+        [3, 8],
+      ],
+    },
+    build(undefined),
+    [x, head.slice(0, 24)],
+    dy,
+  );
+  const bias = [0, 0, 0, -Infinity, -Infinity];
+  const padded = await run(
+    {
+      shapes: [
+        [3, 8],
+        [5, 8],
+      ],
+    },
+    build(bias),
+    [x, head],
+    dy,
+  );
+  expect(maxRelativeError(padded.y, short.y)).toBeLessThan(tolerance);
+  expect(maxRelativeError(padded.gradients[0]!, short.gradients[0]!)).toBeLessThan(tolerance);
+  expect(maxRelativeError(padded.gradients[1]!.subarray(0, 24), short.gradients[1]!)).toBeLessThan(tolerance);
+  expect(padded.gradients[1]!.subarray(24)).toEqual(new Float32Array(16));
+});
+
 describe("of two that are equal", () => {
   const both: Pick<Op, "shapes"> = { shapes: [[3], [3]] };
   const [a, b, dy] = [Float64Array.of(1, 2, 3), Float64Array.of(1, 1, 4), Float64Array.of(5, 6, 7)];

@@ -20,6 +20,14 @@ describe("KL of distributions", () => {
     const shifted = logits(0.2, 0.8).map((value) => value + 3);
     expect(divergenceOf(logits(0.2, 0.8), shifted)).toBeCloseTo(0, 6);
   });
+
+  test("does not ask for what neither can say", () => {
+    const padded = (...probabilities: number[]): Float32Array =>
+      Float32Array.of(...logits(...probabilities), Number.NEGATIVE_INFINITY);
+    expect(divergenceOf(padded(0.5, 0.5), padded(0.25, 0.75))).toBe(
+      divergenceOf(logits(0.5, 0.5), logits(0.25, 0.75)),
+    );
+  });
 });
 
 describe("KL of models", () => {

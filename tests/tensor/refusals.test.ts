@@ -75,6 +75,16 @@ const refusals: readonly (readonly [message: string, refused: Refusal])[] = [
     "tokenLogprobs: [3, 8] x [7, 8]: the targets were made for other sizes",
     (g, x) => tokenLogprobs(g, { x: x([3, 8]), head: x([7, 8]), targets: createTargetTokens(g, 4, 7) }),
   ],
+  [
+    "tokenLogprobs: [6] x [7, 8]: the bias is not one number for each row of the head",
+    (g, x) =>
+      tokenLogprobs(g, {
+        x: x([3, 8]),
+        head: x([7, 8]),
+        targets: createTargetTokens(g, 3, 7),
+        bias: x([6]),
+      }),
+  ],
   ["swiglu: [4] x [5]: the shapes differ", (g, x) => swiglu(g, x([4]), x([5]))],
   ["add: [4] is i32, not f32", (g, x) => add(g, x([4]), i32(g, 4, 9))],
   [

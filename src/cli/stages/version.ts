@@ -8,6 +8,7 @@ import { divergence, type Divergence } from "../../rlhf/divergence.ts";
 import type { Rewards } from "../../rlhf/rlhf.ts";
 import { measureVersion, type PolicyAnswer, type VersionMetrics } from "../../rlhf/version.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
+import { unusedIds } from "../../tokenizer/tokenizer.ts";
 import { packageFile } from "../package-file.ts";
 import { Progress } from "../progress.ts";
 import type { RlhfRecipe } from "../recipe-rlhf.ts";
@@ -81,8 +82,9 @@ async function divergenceFrom(
     encodeDialog([...prompt.dialog, { role: "assistant", content: text }], tokenizer),
   );
   using backend = openStageBackend(device);
-  using weights = openWeights(backend, files, { repack: true });
-  using startWeights = openWeights(backend, startFiles, { repack: true });
+  const options = { repack: true, unusedIds: unusedIds(tokenizer) };
+  using weights = openWeights(backend, files, options);
+  using startWeights = openWeights(backend, startFiles, options);
   using decoder = new Decoder(backend, weights);
   using startDecoder = new Decoder(backend, startWeights);
   return await divergence(decoder, startDecoder, examples, signal);
