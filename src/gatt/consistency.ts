@@ -57,7 +57,9 @@ export async function consistency(
   const results: TurnConsistency[] = [];
   for (let turn = 1; turn <= options.turns && tests.length > 0; turn += 1) {
     tests = tests.filter((test) =>
-      inputs.fits(promptOf(test.dialog, ownQuestion(options, test, turn), options)),
+      [ownQuestion(options, test, turn), ...(test.probe === undefined ? [] : [test.probe])].every(
+        (question) => inputs.fits(promptOf(test.dialog, question, options)),
+      ),
     );
     const answers = await answersAt(turn, tests, options, inputs);
     for (const kind of constraintKinds) {
@@ -94,18 +96,17 @@ export async function unasked(
     temperature,
     seed,
   }: Pick<ConsistencyOptions, "questions" | "lists" | "temperature" | "seed">,
-  { sampler, signal }: Pick<ConsistencyInputs, "sampler" | "signal">,
+  { sampler, fits, signal }: Pick<ConsistencyInputs, "sampler" | "fits" | "signal">,
 ): Promise<UnaskedShare> {
   const constraints = constraintKinds.flatMap((kind) =>
     probes[kind] === undefined ? (lists[kind] ?? []).map((value) => ({ kind, value })) : [],
   );
   if (constraints.length === 0) return { asked: 0, shown: 0 };
   const base = createRandom(seed).int(2 ** 52);
-  const requests = questions.slice(0, mostUnasked).map((content, i) => ({
-    prompt: [{ role: "user" as const, content }],
-    temperature,
-    seeds: [base + i],
-  }));
+  const prompts = questions.map((content): Dialog => [{ role: "user", content }]).filter(fits);
+  const requests = prompts
+    .slice(0, mostUnasked)
+    .map((prompt, i) => ({ prompt, temperature, seeds: [base + i] }));
   let shown = 0;
   for await (const { text } of sampler(requests, signal))
     shown += constraints.some((constraint) => holds(constraint, "", text) === true) ? 1 : 0;

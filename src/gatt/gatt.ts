@@ -22,7 +22,7 @@ import {
 import { checkConstraints, constraintKinds, type ConstraintLists } from "./constraints.ts";
 import { ghostExample, wholeRows, type InstructedDialog } from "./dialogs.ts";
 import { listFromModel } from "./lists.ts";
-import { synthesise, type SynthesisOptions } from "./synthesise.ts";
+import { synthesise, type Synthesis, type SynthesisOptions } from "./synthesise.ts";
 
 export interface GattOptions {
   readonly synthesis: Omit<SynthesisOptions, "lists">;
@@ -53,7 +53,12 @@ export interface GattInputs {
 
 export type GattEvent =
   | { readonly type: "sampling" | "measuring"; readonly done: number; readonly of: number }
-  | { readonly type: "synthesised"; readonly dialogs: number; readonly examples: number };
+  | {
+      readonly type: "synthesised";
+      readonly dialogs: number;
+      readonly outgrown: number;
+      readonly examples: number;
+    };
 
 export interface GattOutcome {
   readonly checkpoint: string;
@@ -69,7 +74,7 @@ export interface GattOutcome {
 /** @throws the signal's reason when it is aborted; the next call goes on. */
 export async function ghostAttention(options: GattOptions, inputs: GattInputs): Promise<GattOutcome> {
   checkConstraints(options.lists);
-  const dialogs = await synthesised(options, inputs);
+  const { dialogs, outgrown } = await synthesised(options, inputs);
   const { placement } = options.synthesis;
   const { tokenizer } = inputs;
   const examples = wholeRows(
@@ -77,7 +82,7 @@ export async function ghostAttention(options: GattOptions, inputs: GattInputs): 
     options.seqLen,
     tokenizer.eosId,
   );
-  inputs.onEvent({ type: "synthesised", dialogs: dialogs.length, examples: examples.length });
+  inputs.onEvent({ type: "synthesised", dialogs: dialogs.length, outgrown, examples: examples.length });
   const before = await measured("before", inputs.policy, options, inputs);
   const checkpoint = await inputs.fineTune(examples);
   const after = await measured("after", checkpoint, options, inputs);
@@ -94,7 +99,7 @@ export async function ghostAttention(options: GattOptions, inputs: GattInputs): 
 
 // --- internal ---
 
-async function synthesised(options: GattOptions, inputs: GattInputs): Promise<InstructedDialog[]> {
+async function synthesised(options: GattOptions, inputs: GattInputs): Promise<Synthesis> {
   const { signal } = inputs;
   using sampler = inputs.openSampler(inputs.policy, "synthesis");
   const lists = await listsOf(options, sampler.run, signal);
@@ -103,6 +108,7 @@ async function synthesised(options: GattOptions, inputs: GattInputs): Promise<In
     { ...options.synthesis, lists },
     {
       sampler: sampler.run,
+      fits: sampler.fits,
       file: join(inputs.folder, "answers.jsonl"),
       origin: { ...inputs.origin, policy: inputs.policy, lists: listed },
       onProgress: (done, of) => inputs.onEvent({ type: "sampling", done, of }),
@@ -149,7 +155,7 @@ async function measured(
       signal: inputs.signal,
     },
   );
-  const alone = { sampler: sampler.run, signal: inputs.signal };
+  const alone = { sampler: sampler.run, fits: sampler.fits, signal: inputs.signal };
   const result = { turns, unasked: await unasked({ ...measurement, lists }, alone) };
   writeFileAtomically(file, `${JSON.stringify(result, null, 1)}\n`);
   return result;

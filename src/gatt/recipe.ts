@@ -28,7 +28,10 @@ export const gattFields = {
   placement: z.enum(["user", "system"]).default("system"),
   dialogs: z.int().positive().default(1000),
   /** Fewest and most turns of a dialog. */
-  turns: z.tuple([z.int().min(1), z.int().min(1)]).default([2, 6]),
+  turns: z
+    .tuple([z.int().min(1), z.int().min(1)])
+    .refine(([fewest, most]) => fewest <= most, "the fewest turns are more than the most")
+    .default([2, 6]),
   /** K answers at each turn, of which the one that keeps to most constraints is taken. */
   samples: z.int().positive().default(4),
   temperature: z.number().nonnegative().default(1),

@@ -7,7 +7,7 @@
  */
 
 import { createRandom, type Random } from "../corpus/random.ts";
-import { isAnswer } from "../dialog/message.ts";
+import { isAnswer, type Dialog } from "../dialog/message.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { JsonLinesLog } from "../formats/json-lines.ts";
 import type { JsonObject } from "../formats/json.ts";
@@ -35,6 +35,8 @@ export interface SynthesisOptions {
 
 export interface SynthesisInputs {
   readonly sampler: AnswerSampler;
+  /** Whether a prompt and an answer to it fit into the context: a dialog ends before a turn that does not. */
+  readonly fits: (prompt: Dialog) => boolean;
   /** The log. */
   readonly file: string;
   readonly origin: JsonObject;
@@ -42,11 +44,14 @@ export interface SynthesisInputs {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface Synthesis {
+  readonly dialogs: readonly InstructedDialog[];
+  /** Dialogs that outgrew the context: they end early, and are left out where not even one turn fits. */
+  readonly outgrown: number;
+}
+
 /** @throws {ConfigError} when no dialog is left. */
-export async function synthesise(
-  options: SynthesisOptions,
-  inputs: SynthesisInputs,
-): Promise<InstructedDialog[]> {
+export async function synthesise(options: SynthesisOptions, inputs: SynthesisInputs): Promise<Synthesis> {
   const plans = plannedDialogs(options);
   const total = plans.reduce((sum, { questions }) => sum + questions.length, 0);
   const { dialogs: count, turns, samples, temperature, placement, mendsOpenings, seed } = options;
@@ -71,6 +76,7 @@ export async function synthesise(
   }));
   for (let turn = 0; turn < turns[1]; turn += 1) {
     const answers = new Map<number, string | null>();
+    dialogs = dialogs.map((dialog) => dialog && withinContext(dialog, turn, options, inputs));
     const waiting = dialogs.flatMap((dialog, i) =>
       dialog !== undefined && turn < dialog.questions.length ? [{ i, dialog }] : [],
     );
@@ -84,15 +90,41 @@ export async function synthesise(
     }
     dialogs = dialogs.map((dialog, i) => extended(dialog, turn, answers.get(i)));
   }
-  const whole = dialogs.filter((dialog) => dialog !== undefined);
-  const kept = options.keeps === "all" ? whole : whole.filter(isObedient);
-  if (kept.length > 0) return kept;
-  throw new ConfigError(`none of ${whole.length} dialogs ends with an answer that keeps to its instruction`, {
-    mend: "Sample more answers a turn (samples), or keep all dialogs (keeps=all).",
-  });
+  const outgrown = plans.filter(
+    ({ questions }, i) => (dialogs[i] ?? plans[i]!).questions.length < questions.length,
+  );
+  return { dialogs: keptDialogs(dialogs, options, outgrown.length), outgrown: outgrown.length };
 }
 
 // --- internal ---
+
+function keptDialogs(
+  dialogs: readonly (InstructedDialog | undefined)[],
+  { keeps }: SynthesisOptions,
+  outgrown: number,
+): InstructedDialog[] {
+  const answered = dialogs
+    .filter((dialog) => dialog !== undefined)
+    .filter(({ answers }) => answers.length > 0);
+  const kept = keeps === "all" ? answered : answered.filter(isObedient);
+  if (kept.length > 0) return kept;
+  if (answered.length > 0) {
+    throw new ConfigError(
+      `none of ${answered.length} dialogs ends with an answer that keeps to its instruction`,
+      {
+        mend: "Sample more answers a turn (samples), or keep all dialogs (keep=all).",
+      },
+    );
+  }
+  if (outgrown === dialogs.length) {
+    throw new ConfigError(`none of ${outgrown} dialogs fits into the model's context with a single turn`, {
+      mend: "Give shorter questions or instructions, or lower max_tokens.",
+    });
+  }
+  throw new ConfigError(`none of ${dialogs.length} dialogs was answered with a text that can be a turn`, {
+    mend: "Give a model that was fine-tuned to chat, or sample more answers a turn (samples).",
+  });
+}
 
 /** Dialogs that are answered together. */
 const blockDialogs = 64;
@@ -125,6 +157,21 @@ interface Waiting {
   readonly dialog: InstructedDialog;
 }
 
+function promptAt(dialog: InstructedDialog, turn: number, placement: Placement): Dialog {
+  return sampledDialog({ ...dialog, questions: dialog.questions.slice(0, turn + 1) }, placement);
+}
+
+/** The dialog, ended before a turn that the context has no room for. */
+function withinContext(
+  dialog: InstructedDialog,
+  turn: number,
+  { placement }: SynthesisOptions,
+  { fits }: SynthesisInputs,
+): InstructedDialog {
+  if (turn >= dialog.questions.length || fits(promptAt(dialog, turn, placement))) return dialog;
+  return { ...dialog, questions: dialog.questions.slice(0, turn) };
+}
+
 /** The best answer of each dialog; null where none can stand in a dialog. */
 async function bestAnswers(
   waiting: readonly Waiting[],
@@ -135,7 +182,7 @@ async function bestAnswers(
   const { samples, temperature, placement, turns, seed } = options;
   const base = createRandom(seed).int(2 ** 52);
   const requests = waiting.map(({ i, dialog }) => ({
-    prompt: sampledDialog({ ...dialog, questions: dialog.questions.slice(0, turn + 1) }, placement),
+    prompt: promptAt(dialog, turn, placement),
     temperature,
     seeds: Array.from({ length: samples }, (_, k) => base + (i * turns[1] + turn) * samples + k),
   }));

@@ -30,7 +30,7 @@ export function checkHeadInputs(op: string, { x, head, targets, bias }: HeadInpu
   if (targets.reads.shape[0] !== x.shape[0] || targets.vocabSize !== head.shape[0]) {
     throw shapeError(op, x.shape, head.shape, "the targets were made for other sizes");
   }
-  if (bias !== undefined && !sameShape(bias.shape, [head.shape[0]!])) {
+  if (bias !== undefined && !sameShape(bias.shape, [targets.vocabSize])) {
     throw shapeError(op, bias.shape, head.shape, "the bias is not one number for each row of the head");
   }
 }

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Dialog } from "../../src/dialog/message.ts";
 import { attentionOn, binned, greatestAttention } from "../../src/gatt/attention-map.ts";
 import { consistency, unasked } from "../../src/gatt/consistency.ts";
-import { synthesise, type SynthesisOptions } from "../../src/gatt/synthesise.ts";
+import { synthesise, type SynthesisInputs, type SynthesisOptions } from "../../src/gatt/synthesise.ts";
 import type { AnswerSampler } from "../../src/generate/answers.ts";
 import { openBackend } from "../../src/tensor/backend.ts";
 import { randomTokens, tinyConfig, tinyWeights } from "../tiny-model.ts";
@@ -45,11 +45,16 @@ const options: SynthesisOptions = {
 };
 /** Keeps to the instruction by one seed in four. */
 const rule = (_: Dialog, seed: number): string => (seed % 4 === 0 ? `Aye, ${seed}.` : `No, ${seed}.`);
-const inputs = { file: "", origin: {} };
+const inputs = { file: "", origin: {}, fits: () => true };
 
 describe("synthesis", () => {
-  const run = (changes: Partial<SynthesisOptions> = {}, sampler = policy(rule)) =>
-    synthesise({ ...options, ...changes }, { ...inputs, sampler, file: join(folder, "answers.jsonl") });
+  const synthesised = (changes: Partial<SynthesisOptions>, more: Partial<SynthesisInputs>) =>
+    synthesise(
+      { ...options, ...changes },
+      { ...inputs, sampler: policy(rule), file: join(folder, "answers.jsonl"), ...more },
+    );
+  const run = async (changes: Partial<SynthesisOptions> = {}, sampler = policy(rule)) =>
+    (await synthesised(changes, { sampler })).dialogs;
 
   test("takes at each turn the answer that keeps to the instruction", async () => {
     const dialogs = await run();
@@ -107,6 +112,57 @@ describe("synthesis", () => {
     expect(new Set(answers)).toEqual(new Set(["Aye. So.", "Aye! So."]));
   });
 
+  test("ends a dialog where the context is full, and counts it", async () => {
+    const whole = await run();
+    rmSync(join(folder, "answers.jsonl"));
+    const short = await synthesised({}, { fits: (prompt) => prompt.length <= 3 });
+    expect(short.outgrown).toBe(whole.filter(({ questions }) => questions.length === 3).length);
+    expect(short.outgrown).toBeGreaterThan(0);
+    expect(short.dialogs).toEqual(
+      whole.map(({ instruction, questions, answers }) => ({
+        instruction,
+        questions: questions.slice(0, 2),
+        answers: answers.slice(0, 2),
+      })),
+    );
+  });
+
+  test("leaves out a dialog without room for one turn; without any left it says why", async () => {
+    const long = (prompt: Dialog) => !prompt[0]!.content.endsWith("Where?");
+    const { dialogs, outgrown } = await synthesised({}, { fits: long });
+    expect(dialogs.length + outgrown).toBe(6);
+    expect(outgrown).toBeGreaterThan(0);
+    rmSync(join(folder, "answers.jsonl"));
+    await expect(synthesised({}, { fits: () => false })).rejects.toThrow(
+      "none of 6 dialogs fits into the model's context with a single turn",
+    );
+    rmSync(join(folder, "answers.jsonl"));
+    await expect(
+      run(
+        {},
+        policy(() => " "),
+      ),
+    ).rejects.toThrow("none of 6 dialogs was answered with a text that can be a turn");
+  });
+
+  test("draws other answers for each dialog and turn, and others by another seed", async () => {
+    const seen = async (seed: number): Promise<number[]> => {
+      rmSync(join(folder, "answers.jsonl"), { force: true });
+      const seeds: number[] = [];
+      await run(
+        { seed, keeps: "all", turns: [3, 3] },
+        policy((_, own) => {
+          seeds.push(own);
+          return "Aye.";
+        }),
+      );
+      return seeds;
+    };
+    const [first, second] = [await seen(5), await seen(6)];
+    expect(first).toHaveLength(6 * 3 * options.samples);
+    expect(new Set([...first, ...second]).size).toBe(2 * first.length);
+  });
+
   test("that was killed ends with the same dialogs", async () => {
     const whole = await run();
     const file = join(folder, "answers.jsonl");
@@ -161,13 +217,20 @@ describe("consistency", () => {
     );
     expect(results.map(({ turn }) => turn)).toEqual([1, 2]);
   });
+
+  test("ends where the question fits and the probe does not", async () => {
+    const chess = policy(() => "I enjoy chess.");
+    const fits = (prompt: Dialog) => prompt.length === 1 || !prompt.at(-1)!.content.endsWith("enjoy?");
+    expect((await measure(chess, { hobby: ["chess"] }, fits)).map(({ turn }) => turn)).toEqual([1]);
+  });
 });
 
 describe("what shows without an instruction", () => {
-  const measure = (lists: SynthesisOptions["lists"]) =>
+  const measure = (lists: SynthesisOptions["lists"], fits = (_: Dialog) => true) =>
     unasked(
       { questions: ["Who?", "Where?", "When?"], lists, temperature: 0, seed: 1 },
       {
+        fits,
         sampler: policy((prompt) => {
           expect(prompt).toHaveLength(1);
           return prompt[0]!.content === "Where?" ? "Aye, there." : "No.";
@@ -177,6 +240,10 @@ describe("what shows without an instruction", () => {
 
   test("is counted over lone questions", async () => {
     expect(await measure({ opening: ["Sir", "Aye"] })).toEqual({ asked: 3, shown: 1 });
+  });
+  test("is not asked where the question fills the context", async () => {
+    const fits = (prompt: Dialog) => prompt[0]!.content !== "Where?";
+    expect(await measure({ opening: ["Sir", "Aye"] }, fits)).toEqual({ asked: 2, shown: 0 });
   });
   test("is not asked for where only a probe would show it", async () => {
     expect(await measure({ hobby: ["chess"] })).toEqual({ asked: 0, shown: 0 });

@@ -37,7 +37,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 interface Iterated {
   /** By rollout. */
-  readonly logprobs: Readonly<Record<"policy" | "reference" | "decoder", readonly (readonly number[])[]>>;
+  readonly logprobs: Readonly<Record<"policy" | "reference" | "decoder", readonly ArrayLike<number>[]>>;
   readonly result: IterationResult;
   /** The padding's rows of the head. */
   readonly padding: Readonly<Record<"before" | "after", Float32Array>>;
@@ -52,7 +52,7 @@ describe.each(["separate", "shared"] as const)("with a %s value function", (valu
   test("log-probabilities of policy and reference are those of the distribution that is drawn from", () => {
     const { policy, reference, decoder } = ran.logprobs;
     for (const [i, row] of decoder.entries()) {
-      for (const [t, logprob] of row.entries()) expect(policy[i]![t]!).toBeCloseTo(logprob, 4);
+      for (const [t, logprob] of Array.from(row).entries()) expect(policy[i]![t]!).toBeCloseTo(logprob, 4);
       expect(reference[i]).toEqual(policy[i]);
     }
   });
@@ -92,10 +92,12 @@ async function iterated(settings: PpoOptions): Promise<Iterated> {
   const iteration = { ...settings, ...models.layout, seed: 1 };
   const scored = await scoreRollouts(rollouts, { ...models, reward }, iteration);
   const result = await learn(scored, models.learner, iteration);
-  const of = (name: "logprobs" | "refLogprobs"): number[][] =>
-    scored.trajectories.map((trajectory) => [...trajectory[name]]);
   return {
-    logprobs: { policy: of("logprobs"), reference: of("refLogprobs"), decoder },
+    logprobs: {
+      policy: scored.trajectories.map(({ logprobs }) => logprobs),
+      reference: scored.trajectories.map(({ refLogprobs }) => refLogprobs),
+      decoder,
+    },
     result,
     padding: { before, after: paddingNow() },
   };

@@ -181,7 +181,11 @@ class GattBar implements Disposable {
     const { stderr } = this.#context;
     if (event.type === "synthesised") {
       this.end();
-      const { dialogs, examples } = event;
+      const { dialogs, outgrown, examples } = event;
+      if (outgrown > 0) {
+        const count = formatNumberOf(outgrown, "dialog");
+        stderr.write(`${count} ended early: with the instruction at every turn the context was full\n`);
+      }
       stderr.write(`${formatNumberOf(dialogs, "dialog")}, of which ${examples} fit into seq_len\n`);
       return;
     }
