@@ -9,3 +9,7 @@ export function packageFile(path: string): string {
   const own = fileURLToPath(new URL(`../../${path}`, import.meta.url));
   return existsSync(own) ? own : path;
 }
+
+export function packageFiles(paths: readonly string[]): string[] {
+  return paths.map((path) => packageFile(path));
+}

@@ -8,7 +8,7 @@ import { DistilRecipe } from "../rejection/recipe-distil.ts";
 import { samplingFields } from "../rejection/recipe.ts";
 import { stageNames, type StageName } from "../rlhf/rlhf.ts";
 import { SftRecipe } from "../sft/recipe.ts";
-import { runFields } from "../train/recipe-fields.ts";
+import { answerFields, runFields } from "../train/recipe-fields.ts";
 
 const { data_share: dataShare } = RewardRecipe.shape;
 const sft = SftRecipe.omit({ model: true, data: true });
@@ -70,7 +70,7 @@ export const RlhfFields = z.strictObject({
       /** For each prompt. */
       pairs: z.int().positive().default(1),
       /** Of the newest policy, and of the one before it. */
-      temperatures: z.tuple([z.number().nonnegative(), z.number().nonnegative()]).default([0.8, 1.1]),
+      temperatures: z.tuple([answerFields.temperature, answerFields.temperature]).default([0.8, 1.1]),
       top_p: samplingFields.top_p,
       max_tokens: samplingFields.max_tokens,
       /** The share of prompts whose pairs reward models are tested on. */
@@ -113,9 +113,9 @@ export const RlhfFields = z.strictObject({
   evaluate: z
     .strictObject({
       /** Answers to each held-out prompt. */
-      samples: z.int().positive().default(4),
+      samples: answerFields.samples.default(4),
       /** Meta's reference settings, as in a chat. */
-      temperature: z.number().nonnegative().default(0.6),
+      temperature: answerFields.temperature.default(0.6),
       top_p: z.number().positive().max(1).default(0.9),
       max_tokens: samplingFields.max_tokens,
     })

@@ -6,6 +6,7 @@ import type { RecipeRecord } from "../train/recipe-file.ts";
 import { reportHtml, type ReportStage } from "../train/report.ts";
 import { openRunFolder, type RunFolder } from "../train/run-folder.ts";
 import type { CommandContext } from "./command.ts";
+import type { StagePaths } from "./stages/paths.ts";
 
 /** Named by the declarations of every command. */
 export interface TextArgument {
@@ -22,6 +23,8 @@ export const nameArg = {
   description: "The run's folder under out; the recipe's name by default",
 } as const;
 
+export const jsonArg = { type: "boolean", description: "Print the outcome as JSON" } as const;
+
 /** @param example a setting of the command's recipe. */
 export function setArg(example: string): TextArgument & { readonly multiple: true } {
   const description = `Change a setting, such as ${example}`;
@@ -29,9 +32,23 @@ export function setArg(example: string): TextArgument & { readonly multiple: tru
 }
 
 /** @param verb what the function does to an answer. */
-export function rewardArg(verb: "Score" | "Reward"): TextArgument {
+function rewardArg(verb: "Score" | "Reward"): TextArgument {
   const description = `${verb} by this module's default export, a function of [{prompt, answer, isSafety}]`;
   return { type: "string", valueHint: "FILE.js", description };
+}
+
+// An interface could have further keys, and would be no record of arguments.
+export type PolicyArgs = {
+  readonly recipe: typeof recipeArg;
+  readonly name: typeof nameArg;
+  readonly reward: TextArgument;
+  readonly set: ReturnType<typeof setArg>;
+  readonly json: typeof jsonArg;
+};
+
+/** The arguments of a command that improves a policy by rewards. */
+export function policyArgs(verb: "Score" | "Reward", example: string): PolicyArgs {
+  return { recipe: recipeArg, name: nameArg, reward: rewardArg(verb), set: setArg(example), json: jsonArg };
 }
 
 /** The settings that `--set` and `--reward` change. */
@@ -56,6 +73,32 @@ export function openRecipeFolder({ path, recipe, mayDiffer, ...run }: RecipeRun)
 
 export function writeReport(folder: RunFolder, stages: readonly ReportStage[]): void {
   writeFileAtomically(folder.report, reportHtml({ title: folder.name, summary: [], stages, samples: [] }));
+}
+
+/** Where a run of one stage keeps what it makes. */
+export function pathsOf({ path, checkpoints, samples }: RunFolder): StagePaths {
+  return { folder: path, checkpoints, samples };
+}
+
+export interface Outcome {
+  readonly checkpoint: string;
+}
+
+export interface OutcomeOptions {
+  readonly isJson: boolean;
+  readonly stages: readonly ReportStage[];
+}
+
+/** Ends a command whose outcome is a model to chat with: its report, and what it made, for people or as JSON. */
+export function tellOutcome(
+  context: Pick<CommandContext, "stdout">,
+  folder: RunFolder,
+  outcome: Outcome,
+  { isJson, stages }: OutcomeOptions,
+): void {
+  writeReport(folder, stages);
+  if (isJson) context.stdout.write(`${JSON.stringify(outcome)}\n`);
+  else tellModel(context, folder, outcome.checkpoint);
 }
 
 /** Ends a command that made a model to chat with. */

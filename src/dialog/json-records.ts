@@ -6,7 +6,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { extname } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { ConfigError, FormatError } from "../errors/errors.ts";
+import { ConfigError, CriaError, FormatError } from "../errors/errors.ts";
 
 /** A JSON object whose fields nobody has checked yet. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -32,6 +32,17 @@ export function readRecords(path: string): RecordFile {
     if ("value" in single) return { records: [asFields(single.value, path, 1)], lineOf: () => 1 };
   }
   return recordsOfLines(text, path);
+}
+
+/** What a record is read as. @param place of the record, such as "line 3": an error says it, and the file. */
+export function readRecord<T>(path: string, place: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof CriaError)) throw cause;
+    const { message, mend } = cause;
+    throw new FormatError(`${place}: ${message}`, { file: path, mend, cause });
+  }
 }
 
 /** A field that must be text. @throws {FormatError} otherwise. */

@@ -3,10 +3,10 @@
  * is told by the keys of the first record, and all records must have the same; one file per format.
  */
 
-import { ConfigError, CriaError, FormatError } from "../errors/errors.ts";
+import { ConfigError, FormatError } from "../errors/errors.ts";
 import { dialogsOfAlpaca } from "./alpaca.ts";
 import { dialogsOfHhRlhf } from "./hh-rlhf.ts";
-import { isFields, readRecords } from "./json-records.ts";
+import { isFields, readRecord, readRecords } from "./json-records.ts";
 import type { Fields } from "./json-records.ts";
 import type { Dialog } from "./message.ts";
 import { checkDialog } from "./message.ts";
@@ -45,13 +45,8 @@ export function readDialogs(path: string): DialogFile {
   if (format === undefined) throw unknownFormat(first, path, file.lineOf(0));
   const dialogs: Dialog[] = [];
   for (const [i, record] of file.records.entries()) {
-    try {
-      for (const dialog of dialogsOfRecord(record, format)) dialogs.push(dialog);
-    } catch (cause) {
-      if (!(cause instanceof CriaError)) throw cause;
-      const { message, mend } = cause;
-      throw new FormatError(`line ${file.lineOf(i)}: ${message}`, { file: path, mend, cause });
-    }
+    for (const dialog of readRecord(path, `line ${file.lineOf(i)}`, () => dialogsOfRecord(record, format)))
+      dialogs.push(dialog);
   }
   if (dialogs.length === 0) {
     throw new ConfigError(`${path}: no record has an answer`, { mend: "Give at least one answered prompt." });

@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { SftRecipe } from "../sft/recipe.ts";
-import { runFields } from "../train/recipe-fields.ts";
+import { answerFields, runFields } from "../train/recipe-fields.ts";
 
 const values = z.array(z.string().min(1));
 
@@ -30,11 +30,14 @@ export const gattFields = {
   /** Fewest and most turns of a dialog. */
   turns: z
     .tuple([z.int().min(1), z.int().min(1)])
-    .refine(([fewest, most]) => fewest <= most, "the fewest turns are more than the most")
+    .refine(([fewest, most]) => fewest <= most, {
+      message: "the fewest turns are more than the most",
+      params: { mend: "Give the fewest first, such as [2, 6]." },
+    })
     .default([2, 6]),
   /** K answers at each turn, of which the one that keeps to most constraints is taken. */
-  samples: z.int().positive().default(4),
-  temperature: z.number().nonnegative().default(1),
+  samples: answerFields.samples.default(4),
+  temperature: answerFields.temperature.default(1),
   top_p: z.number().positive().max(1).default(1),
   max_tokens: z.int().positive().default(256),
   /** Puts an opening that no answer keeps to before the best: for models too small to obey by themselves. */
@@ -52,7 +55,7 @@ export const gattFields = {
       turns: z.int().positive().default(20),
       /** For each value of each kind. */
       dialogs: z.int().positive().default(4),
-      temperature: z.number().nonnegative().default(0.6),
+      temperature: answerFields.temperature.default(0.6),
       top_p: z.number().positive().max(1).default(0.9),
     })
     .prefault({}),

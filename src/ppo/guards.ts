@@ -12,10 +12,13 @@ import { samplingDefaults, type SamplingOptions } from "../generate/sampling/opt
  * @throws {ConfigError} naming the setting, and why it cannot be.
  */
 export function checkRolloutSampling(sampling: SamplingOptions, temperature: number): void {
-  if (!(temperature > 0 && Number.isFinite(temperature))) {
-    throw new ConfigError(`temperature (${temperature}) is not a number above 0`, {
-      mend: "Rollouts are drawn from the policy: 1 is InstructGPT's.",
-    });
+  if (!(temperature > 0 && temperature <= mostTemperature)) {
+    throw new ConfigError(
+      `temperature (${temperature}) is not a number above 0 and at most ${mostTemperature}`,
+      {
+        mend: "Rollouts are drawn from the policy: 1 is InstructGPT's.",
+      },
+    );
   }
   if (sampling.temperature !== temperature) {
     throw new ConfigError(
@@ -33,6 +36,9 @@ export function checkRolloutSampling(sampling: SamplingOptions, temperature: num
 }
 
 // --- internal ---
+
+/** Far above what anyone samples at: all tokens are alike there. */
+const mostTemperature = 10;
 
 const cut = "tokens that it cuts off keep their probability in log π_θ, and are never drawn";
 const bent = "it changes the probabilities that tokens are drawn by, and not log π_θ";

@@ -7,7 +7,8 @@
  */
 
 import { join } from "node:path";
-import { EngineError, FormatError } from "../errors/errors.ts";
+import { ConfigError, EngineError, FormatError } from "../errors/errors.ts";
+import type { LlamaConfig } from "../model/config.ts";
 import { readModelFiles } from "../model/load.ts";
 import { latestCheckpoint, pruneCheckpoints, readRunState, saveCheckpoint } from "../train/checkpoint.ts";
 import { checkRolloutSampling } from "./guards.ts";
@@ -34,7 +35,7 @@ export async function optimisePolicy(options: PpoOptions, inputs: PpoInputs): Pr
     if (state.ended !== undefined) return finalPolicy(inputs, resumed);
   }
   const files = readModelFiles(inputs.model);
-  const room = files.config.maxSeqLen - options.maxTokens;
+  const room = roomForPrompts(options, files.config);
   const prompts = encodePrompts(inputs.prompts, inputs.tokenizer, room);
   const heldOut = inputs.heldOut.length === 0 ? [] : encodePrompts(inputs.heldOut, inputs.tokenizer, room);
   using models = openModels(options, inputs, { files, prompts, resumed, updates: state?.updates });
@@ -49,6 +50,19 @@ export async function optimisePolicy(options: PpoOptions, inputs: PpoInputs): Pr
 }
 
 // --- internal ---
+
+function roomForPrompts(
+  { maxTokens }: Pick<PpoOptions, "maxTokens">,
+  { maxSeqLen }: Pick<LlamaConfig, "maxSeqLen">,
+): number {
+  if (maxTokens < maxSeqLen) return maxSeqLen - maxTokens;
+  throw new ConfigError(
+    `max_tokens (${maxTokens}) leaves no room for a prompt in a context of ${maxSeqLen}`,
+    {
+      mend: `Set max_tokens to less than ${maxSeqLen}, by as much as the longest prompt needs.`,
+    },
+  );
+}
 
 interface RunParts {
   readonly models: Models;

@@ -1,7 +1,7 @@
 /** Files of preferences, JSON Lines, JSON (both also as `.gz`) or Parquet, of any of the known formats. */
 
-import { readRecords, type Fields, type RecordFile } from "../dialog/json-records.ts";
-import { ConfigError, CriaError, FormatError } from "../errors/errors.ts";
+import { readRecord, readRecords, type Fields, type RecordFile } from "../dialog/json-records.ts";
+import { ConfigError, FormatError } from "../errors/errors.ts";
 import { readParquet } from "../formats/parquet.ts";
 import type { Comparison, Quality } from "./comparison.ts";
 import { comparisonOfPair, type Exclusion, type Pair } from "./pair.ts";
@@ -36,15 +36,9 @@ export async function readComparisons(
   const file = await openRecords(path);
   const format = pairFormatOf(file.records[0]!);
   if (format === undefined) throw unknownFormat(file.records[0]!, path);
-  const pairs = file.records.map((record, i) => {
-    try {
-      return pairOf(record, format);
-    } catch (cause) {
-      if (!(cause instanceof CriaError)) throw cause;
-      const { message, mend } = cause;
-      throw new FormatError(`${file.unit} ${file.lineOf(i)}: ${message}`, { file: path, mend, cause });
-    }
-  });
+  const pairs = file.records.map((record, i) =>
+    readRecord(path, `${file.unit} ${file.lineOf(i)}`, () => pairOf(record, format)),
+  );
   const { comparisons, excluded } = comparisonsOfPairs(pairs, path, options);
   if (comparisons.length > 0) return { comparisons, format, excluded };
   const reasons = [...excluded].map(([reason, count]) => `${count}: ${reason}`).join("; ");

@@ -9,7 +9,7 @@
 
 import { join } from "node:path";
 import type { Prompt } from "../dialog/prompts.ts";
-import { readRecords, textField } from "../dialog/json-records.ts";
+import { readRecord, readRecords, textField } from "../dialog/json-records.ts";
 import { ConfigError } from "../errors/errors.ts";
 import { sampledBy, scoredBy, type RejectionInputs } from "./rejection.ts";
 import type { ScoredSample } from "./score.ts";
@@ -48,10 +48,18 @@ export interface DistilOutcome {
 
 /** One preprompt a line: `{"text"}`, or `{"risk", "text"}`. */
 export function readPreprompts(path: string): Preprompt[] {
-  return readRecords(path).records.map((record) => ({
-    text: textField(record, "text"),
-    risk: record["risk"] === undefined ? undefined : textField(record, "risk"),
-  }));
+  const file = readRecords(path);
+  return file.records.map((record, i) =>
+    readRecord(path, `line ${file.lineOf(i)}`, () => ({
+      text: textField(record, "text"),
+      risk: record["risk"] === undefined ? undefined : textField(record, "risk"),
+    })),
+  );
+}
+
+/** What the model is asked: each safety prompt by itself, and behind each preprompt that fits it. */
+export function askedPrompts(options: Pick<DistilOptions, "prompts" | "preprompts">): Prompt[] {
+  return variantsOf(options).map(({ asked }) => asked);
 }
 
 /** @throws the signal's reason when it is aborted; the next call goes on. */
@@ -89,7 +97,7 @@ interface Variant {
 }
 
 /** Each safety prompt by itself, and behind each preprompt that fits it. */
-function variantsOf({ prompts, preprompts }: DistilOptions): Variant[] {
+function variantsOf({ prompts, preprompts }: Pick<DistilOptions, "prompts" | "preprompts">): Variant[] {
   const safety = prompts.filter(({ isSafety }) => isSafety);
   if (safety.length === 0) {
     throw new ConfigError("none of the prompts is tagged as a safety prompt", {

@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { SftRecipe } from "../sft/recipe.ts";
-import { runFields } from "../train/recipe-fields.ts";
+import { answerFields, runFields } from "../train/recipe-fields.ts";
 import { rewardFields, samplingFields } from "./recipe.ts";
 
 export const DistilRecipe = z.strictObject({
@@ -18,8 +18,8 @@ export const DistilRecipe = z.strictObject({
   /** The safety reward model, or a function. */
   reward: z.strictObject(rewardFields).prefault({}),
   /** Answers behind each preprompt. */
-  samples: z.int().positive().default(4),
-  temperature: z.number().nonnegative().default(1),
+  samples: answerFields.samples.default(4),
+  temperature: answerFields.temperature.default(1),
   top_p: samplingFields.top_p,
   max_tokens: samplingFields.max_tokens,
   /** Files of other dialogs to fine-tune on as well, so that the model goes on helping. */

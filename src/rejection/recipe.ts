@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { SftRecipe } from "../sft/recipe.ts";
-import { runFields } from "../train/recipe-fields.ts";
+import { answerFields, runFields } from "../train/recipe-fields.ts";
 
 /** What scores answers: a pair of reward models, one of them, or a function. */
 export const rewardFields = {
@@ -20,9 +20,9 @@ export const rewardFields = {
 /** How answers are sampled. */
 export const samplingFields = {
   /** K, for each prompt at each temperature. */
-  samples: z.int().positive().default(10),
+  samples: answerFields.samples.default(10),
   /** To sample at. It is to be tuned anew for each version: the report shows which did best. */
-  temperatures: z.array(z.number().nonnegative()).min(1).default([1, 1.2]),
+  temperatures: z.array(answerFields.temperature).min(1).default([1, 1.2]),
   /** 1 samples from the policy's own distribution. */
   top_p: z.number().positive().max(1).default(1),
   /** At most so many tokens an answer. */

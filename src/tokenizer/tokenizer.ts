@@ -68,6 +68,12 @@ export function withRows(tokenizer: Tokenizer, rows: number): Tokenizer {
   return rows === tokenizer.rows ? tokenizer : createTokenizer(tokenizer.model, rows);
 }
 
+/** Whether an id means the same in both. */
+export function isSameVocabulary(a: Pick<Tokenizer, "model">, b: Pick<Tokenizer, "model">): boolean {
+  const [pieces, others] = [a.model.pieces, b.model.pieces];
+  return pieces.length === others.length && pieces.every(({ piece }, i) => piece === others[i]!.piece);
+}
+
 /** Ids that no text has: unused pieces and rows without a piece. */
 export function unusedIds({ model, rows }: Pick<Tokenizer, "model" | "rows">): number[] {
   const ids = model.pieces.flatMap(({ type }, id) => (type === "unused" ? [id] : []));

@@ -22,6 +22,14 @@ export const adamwFields = {
   grad_clip: z.number().positive().default(1),
 };
 
+/** How answers are sampled, of every stage that samples. */
+export const answerFields = {
+  /** K. The paper's figures go up to 100. */
+  samples: z.int().min(1).max(10_000),
+  /** The paper's go up to 1.5; far above, all tokens are alike. */
+  temperature: z.number().min(0).max(10),
+};
+
 /** Where and how a run computes and what it keeps; none of it is in the paper. */
 export const runFields = {
   /** Of matrix products; weights and AdamW stay f32. `auto` is bf16 where the device is fast at it. */

@@ -19,13 +19,16 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { liveArenas } from "../../src/engine/library.ts";
-import { openBackend } from "../../src/tensor/backend.ts";
+import { openBackend, type Backend } from "../../src/tensor/backend.ts";
 import { saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { cria } from "../cli/memory-terminal.ts";
 import { tinyTokenizer } from "../dialog/tiny-tokenizer.ts";
 import { tinyText } from "../tiny-corpus.ts";
+import type { LlamaConfig } from "../../src/model/config.ts";
+import { createWeights } from "../../src/model/weights.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
-import { conversion, damaged, models, sampling, training, usage } from "./bad-input-rows.ts";
+import { toyConfig, toyTokenizer } from "../toy-task.ts";
+import { alignment, conversion, damaged, models, sampling, training, usage } from "./bad-input-rows.ts";
 
 const before = process.cwd();
 let folder: string;
@@ -49,6 +52,7 @@ function makeModels(): void {
   saveCheckpoint("model", { weights, tokenizer, run: { step: 1, stage: "pretrain" } });
   using small = tinyWeights(backend, { ...config, vocabSize: 200 });
   saveCheckpoint("small", { weights: small, tokenizer, run: { step: 1, stage: "pretrain" } });
+  makeScorers(backend, config);
   const copy = (name: string, damage: (file: (part: string) => string) => void): void => {
     cpSync("model", name, { recursive: true });
     damage((part) => join(name, part));
@@ -73,6 +77,19 @@ function makeModels(): void {
     const config = JSON.parse(readFileSync(file("config.json"), "utf8")) as object;
     writeFileSync(file("config.json"), JSON.stringify({ ...config, hidden_size: 64 }));
   });
+}
+
+/** Reward models of the tokenizer and of another one, and a chat model of that other one. */
+function makeScorers(backend: Backend, config: LlamaConfig): void {
+  const tokenizer = tinyTokenizer();
+  const other = toyTokenizer();
+  const run = { step: 1, stage: "reward" };
+  using scores = createWeights(backend, config, "scalar");
+  saveCheckpoint("scores", { weights: scores, tokenizer, run });
+  using foreign = createWeights(backend, toyConfig(other), "scalar");
+  saveCheckpoint("foreign", { weights: foreign, tokenizer: other, run });
+  using stranger = createWeights(backend, toyConfig(other));
+  saveCheckpoint("stranger", { weights: stranger, tokenizer: other, run });
 }
 
 function makeFiles(): void {
@@ -101,6 +118,22 @@ function makeFiles(): void {
     "void.model": "",
     "asks.jsonl": JSON.stringify(message),
     "void.jsonl": "",
+    "safety.jsonl": JSON.stringify({ prompt: "a", safety: true }),
+    "calm.jsonl": JSON.stringify({ text: "Be calm." }),
+    "long.jsonl": JSON.stringify({ prompt: "aa ".repeat(100) }),
+    "pairs.jsonl": JSON.stringify({ prompt: "a", chosen: "b", rejected: "c" }),
+    "five.js": "export default 5;",
+    "length.js": "export default (answers) => answers.map(({ answer }) => answer.length);",
+    "reject.yaml":
+      "sampler: model\nmodel: model\nprompts: asks.jsonl\nreward: {file: length.js}\nsft: {seq_len: 32}\n",
+    "distil.yaml":
+      "model: model\nprompts: safety.jsonl\npreprompts: calm.jsonl\nreward: {file: length.js}\nsft: {seq_len: 32}\n",
+    "ppo.yaml": "model: model\nprompts: asks.jsonl\nreward: {file: length.js}\nmax_tokens: 8\n",
+    "gatt.yaml": "model: model\nquestions: asks.jsonl\ndialogs: 2\nmax_tokens: 8\nsft: {seq_len: 32}\n",
+    "reward.yaml": "model: model\ndata: [pairs.jsonl]\nseq_len: 32\n",
+    "rlhf.yaml":
+      "model: model\nprompts: asks.jsonl\nheld_out: asks.jsonl\nversions: [{name: V1, stages: [collect, reward]}]\n" +
+      "reward: {seq_len: 32}\n",
     "nonsense.jsonl": '{"nonsense": 1}\n',
     "bad.yaml": "seq_len: [\n",
     "tiny.yaml": [
@@ -157,6 +190,17 @@ describe.each([
     expect(performance.now() - begun).toBeLessThan(10_000);
     expect(liveArenas()).toEqual([]);
   });
+});
+
+describe("of a stage of alignment is refused before any work", () => {
+  test.each(alignment.map(([title, words, message]) => ({ title, words, message })))(
+    "$title",
+    async ({ words, message }) => {
+      const { code, stdout, stderr } = await cria(...words);
+      expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: "", stderr: `Error: ${message}\n` });
+      expect(liveArenas()).toEqual([]);
+    },
+  );
 });
 
 describe("a run's folder", () => {

@@ -53,7 +53,7 @@ test("a temperature that log-probabilities do not know of is refused, and so is 
       Give both the same temperature."
   `);
   expect(printed(() => checkRolloutSampling({ ...own, temperature: 0 }, 0))).toMatchInlineSnapshot(`
-    "temperature (0) is not a number above 0
+    "temperature (0) is not a number above 0 and at most 10
       Rollouts are drawn from the policy: 1 is InstructGPT's."
   `);
 });

@@ -4,17 +4,8 @@ import { readPrompts } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import { defineCommand } from "../command.ts";
-import { packageFile } from "../package-file.ts";
-import {
-  nameArg,
-  openRecipeFolder,
-  overridesOf,
-  recipeArg,
-  rewardArg,
-  setArg,
-  tellModel,
-  writeReport,
-} from "../recipe-run.ts";
+import { packageFile, packageFiles } from "../package-file.ts";
+import { openRecipeFolder, overridesOf, pathsOf, policyArgs, tellOutcome } from "../recipe-run.ts";
 import { MeasuredDistilRecipe } from "../recipe-distil.ts";
 import { resumable } from "../stages/context.ts";
 import { distilMeasuredReport, measureDistilled } from "../stages/distil-measure.ts";
@@ -26,13 +17,7 @@ export const distilCommand = defineCommand({
   details:
     "Answers each safety prompt behind safety preprompts, keeps an answer only where the safety reward is above that of " +
     "the model's own, and fine-tunes on the prompts without preprompts. The same command goes on after a kill.",
-  args: {
-    recipe: recipeArg,
-    name: nameArg,
-    reward: rewardArg("Score"),
-    set: setArg("samples=8"),
-    json: { type: "boolean", description: "Print the outcome as JSON" },
-  },
+  args: policyArgs("Score", "samples=8"),
   examples: ["cria distil recipes/distil.yaml", "cria distil recipes/distil.yaml --reward safe.js"],
   async run({ recipe: path, name, reward, set, json }, context) {
     const read = readRecipe(MeasuredDistilRecipe, packageFile(path), overridesOf(set, reward));
@@ -40,13 +25,12 @@ export const distilCommand = defineCommand({
       ...read,
       prompts: packageFile(read.prompts),
       preprompts: packageFile(read.preprompts),
-      beside: read.beside.map((file) => packageFile(file)),
+      beside: packageFiles(read.beside),
     };
     // A file that is not there is better missed now than after the fine-tuning.
     if (recipe.held_out !== undefined) readPrompts(packageFile(recipe.held_out));
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
-    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-    const outcome = await resumable(context, () => distilStage(recipe, paths, context));
+    const outcome = await resumable(context, () => distilStage(recipe, pathsOf(folder), context));
     if (outcome.winners === undefined) throw nothingSafer(outcome);
     const measured = await resumable(context, () =>
       measureDistilled(recipe, outcome.checkpoint, folder, context),
@@ -55,9 +39,8 @@ export const distilCommand = defineCommand({
       distilReport(outcome, sftSettings(recipe.sft), "Safety context distillation"),
       ...(measured === undefined ? [] : [distilMeasuredReport(measured)]),
     ];
-    writeReport(folder, stages);
-    if (json) context.stdout.write(`${JSON.stringify({ ...outcome, measured })}\n`);
-    else tellModel(context, folder, outcome.checkpoint);
+    const told = { ...outcome, measured };
+    tellOutcome(context, folder, told, { isJson: json, stages });
   },
 });
 

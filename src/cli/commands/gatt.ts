@@ -4,7 +4,15 @@ import { GattRecipe } from "../../gatt/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
-import { nameArg, openRecipeFolder, recipeArg, setArg, tellModel, writeReport } from "../recipe-run.ts";
+import {
+  jsonArg,
+  nameArg,
+  openRecipeFolder,
+  pathsOf,
+  recipeArg,
+  setArg,
+  tellOutcome,
+} from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { gattStage } from "../stages/gatt.ts";
 import { gattReport } from "../stages/report-gatt.ts";
@@ -18,18 +26,15 @@ export const gattCommand = defineCommand({
     recipe: recipeArg,
     name: nameArg,
     set: setArg("dialogs=500"),
-    json: { type: "boolean", description: "Print the outcome as JSON" },
+    json: jsonArg,
   },
   examples: ["cria gatt recipes/gatt.yaml", "cria gatt recipes/gatt.yaml --set 'constraints.opening=[Ahoy]'"],
   async run({ recipe: path, name, set, json }, context) {
     const read = readRecipe(GattRecipe, packageFile(path), set);
     const recipe = { ...read, questions: packageFile(read.questions) };
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
-    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-    const outcome = await resumable(context, () => gattStage(recipe, paths, context));
+    const outcome = await resumable(context, () => gattStage(recipe, pathsOf(folder), context));
     const stages = [gattReport(outcome, sftSettings(recipe.sft), "Ghost Attention")];
-    writeReport(folder, stages);
-    if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-    else tellModel(context, folder, outcome.checkpoint);
+    tellOutcome(context, folder, outcome, { isJson: json, stages });
   },
 });

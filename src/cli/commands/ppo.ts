@@ -5,16 +5,7 @@ import { readRecipe } from "../../train/recipe-file.ts";
 import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
-import {
-  nameArg,
-  openRecipeFolder,
-  overridesOf,
-  recipeArg,
-  rewardArg,
-  setArg,
-  tellModel,
-  writeReport,
-} from "../recipe-run.ts";
+import { openRecipeFolder, overridesOf, pathsOf, policyArgs, tellOutcome } from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { ppoStage } from "../stages/ppo.ts";
 import { ppoReport } from "../stages/report-ppo.ts";
@@ -24,13 +15,7 @@ export const ppoCommand = defineCommand({
     "The policy answers prompts, its answers are rewarded by two reward models or a function, less a penalty for leaving " +
     "the policy that it began as. It ends early by the reward of held-out prompts, and at too large a KL. Ctrl-C saves a " +
     "checkpoint; the same command goes on after it.",
-  args: {
-    recipe: recipeArg,
-    name: nameArg,
-    reward: rewardArg("Reward"),
-    set: setArg("beta=0.02"),
-    json: { type: "boolean", description: "Print the outcome as JSON" },
-  },
+  args: policyArgs("Reward", "beta=0.02"),
   examples: [
     "cria ppo recipes/ppo.yaml",
     "cria ppo recipes/ppo.yaml --reward brief.js --set batch_size=64 --set value=shared",
@@ -45,12 +30,9 @@ export const ppoCommand = defineCommand({
       recipe,
       mayDiffer: ["threads", "device", "out", "checkpoint_every", "keep_checkpoints"],
     });
-    const paths = { folder: folder.path, checkpoints: folder.checkpoints };
-    const outcome = await resumable(context, () => ppoStage(recipe, paths, context));
+    const outcome = await resumable(context, () => ppoStage(recipe, pathsOf(folder), context));
     const stages = [ppoReport(outcome, ppoSettings(recipe))];
-    writeReport(folder, stages);
-    if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-    else tellModel(context, folder, outcome.checkpoint);
+    tellOutcome(context, folder, outcome, { isJson: json, stages });
   },
 });
 

@@ -4,17 +4,8 @@ import { RejectionRecipe } from "../../rejection/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
-import { packageFile } from "../package-file.ts";
-import {
-  nameArg,
-  openRecipeFolder,
-  overridesOf,
-  recipeArg,
-  rewardArg,
-  setArg,
-  tellModel,
-  writeReport,
-} from "../recipe-run.ts";
+import { packageFile, packageFiles } from "../package-file.ts";
+import { openRecipeFolder, overridesOf, pathsOf, policyArgs, tellOutcome } from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { rejectStage } from "../stages/reject.ts";
 import { rejectReport } from "../stages/report-rejection.ts";
@@ -24,28 +15,18 @@ export const rejectCommand = defineCommand({
   details:
     "Samples K answers to each prompt at each temperature, scores them, keeps the best and fine-tunes on those. The " +
     "sampler may be a larger model than the one that is fine-tuned. Ctrl-C at any moment; the same command goes on.",
-  args: {
-    recipe: recipeArg,
-    name: nameArg,
-    reward: rewardArg("Score"),
-    set: setArg("samples=16"),
-    json: { type: "boolean", description: "Print the outcome as JSON" },
-  },
+  args: policyArgs("Score", "samples=16"),
   examples: [
     "cria reject recipes/reject.yaml",
     "cria reject recipes/reject.yaml --reward brief.js --set 'temperatures=[1,1.2]'",
   ],
   async run({ recipe: path, name, reward, set, json }, context) {
     const read = readRecipe(RejectionRecipe, packageFile(path), overridesOf(set, reward));
-    const beside = read.beside.map((file) => packageFile(file));
-    const recipe = { ...read, prompts: packageFile(read.prompts), beside };
+    const recipe = { ...read, prompts: packageFile(read.prompts), beside: packageFiles(read.beside) };
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads", "sft.threads"] });
-    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-    const outcome = await resumable(context, () => rejectStage(recipe, paths, context));
+    const outcome = await resumable(context, () => rejectStage(recipe, pathsOf(folder), context));
     const stages = [rejectReport(outcome, rejectSettings(recipe), "Rejection sampling")];
-    writeReport(folder, stages);
-    if (json) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-    else tellModel(context, folder, outcome.checkpoint);
+    tellOutcome(context, folder, outcome, { isJson: json, stages });
   },
 });
 

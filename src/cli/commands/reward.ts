@@ -4,8 +4,16 @@ import { RewardRecipe, safetyWeightOf } from "../../reward/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
 import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
-import { packageFile } from "../package-file.ts";
-import { nameArg, openRecipeFolder, recipeArg, setArg, writeReport } from "../recipe-run.ts";
+import { packageFile, packageFiles } from "../package-file.ts";
+import {
+  jsonArg,
+  nameArg,
+  openRecipeFolder,
+  pathsOf,
+  recipeArg,
+  setArg,
+  writeReport,
+} from "../recipe-run.ts";
 import { resumable } from "../stages/context.ts";
 import { rewardReport, shareText } from "../stages/report-reward.ts";
 import { rewardStage } from "../stages/reward.ts";
@@ -19,7 +27,7 @@ export const rewardCommand = defineCommand({
     recipe: recipeArg,
     name: nameArg,
     set: setArg("margin=large"),
-    json: { type: "boolean", description: "Print the outcome as JSON" },
+    json: jsonArg,
   },
   examples: [
     "cria reward recipes/reward-hh.yaml",
@@ -34,9 +42,7 @@ export const rewardCommand = defineCommand({
       test_data: packageFiles(read.test_data),
     };
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: ["threads"] });
-    const outcome = await resumable(context, () =>
-      rewardStage(recipe, { folder: folder.path, checkpoints: folder.checkpoints }, context),
-    );
+    const outcome = await resumable(context, () => rewardStage(recipe, pathsOf(folder), context));
     const stages = [rewardReport(outcome, rewardSettings(recipe), `Reward model: ${recipe.quality}`)];
     writeReport(folder, stages);
     if (json) {
@@ -53,10 +59,6 @@ export const rewardCommand = defineCommand({
 });
 
 // --- internal ---
-
-function packageFiles(paths: readonly string[]): string[] {
-  return paths.map((file) => packageFile(file));
-}
 
 function rewardSettings(recipe: RewardRecipe): Entry[] {
   return [

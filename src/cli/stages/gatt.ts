@@ -12,6 +12,7 @@ import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openAnswerSampler } from "./answers.ts";
+import { checkDialogFiles, checkLength } from "./checks.ts";
 import { openStageBackend, type StageContext } from "./context.ts";
 import type { StagePaths } from "./paths.ts";
 import { tuneOnExamples } from "./sft.ts";
@@ -41,10 +42,12 @@ export async function gattStage(
   context: StageContext,
 ): Promise<GattStageOutcome> {
   const { config } = readModelFiles(recipe.model);
+  checkLength({ model: recipe.model, seq_len: recipe.sft.seq_len });
+  checkDialogFiles(recipe.beside);
   const tokenizer = tokenizerOfModel(recipe.model, config.vocabSize);
   using bar = new GattBar(context);
   let metricsFile = "";
-  const outcome = await ghostAttention(optionsOf(recipe, config.maxSeqLen), {
+  const outcome = await ghostAttention(optionsOf(recipe), {
     policy: recipe.model,
     tokenizer,
     openSampler: (model, use) => ({
@@ -54,7 +57,7 @@ export async function gattStage(
     fineTune: async (examples) => {
       bar.end();
       const held = Math.floor(examples.length * recipe.sft.validation_fraction);
-      const beside = besideRows(recipe, tokenizer, config.maxSeqLen);
+      const beside = besideRows(recipe, tokenizer);
       const sets = {
         tokenizer,
         train: [...examples.slice(held), ...beside],
@@ -78,7 +81,7 @@ export async function gattStage(
 
 // --- internal ---
 
-function optionsOf(recipe: Omit<GattRecipe, "out">, maxSeqLen: number): GattOptions {
+function optionsOf(recipe: Omit<GattRecipe, "out">): GattOptions {
   const { placement, dialogs, turns, samples, temperature, keep, seed } = recipe;
   const asked = readDialogs(recipe.questions).dialogs.map((dialog) =>
     dialog.filter(({ role }) => role === "user").map(({ content }) => content),
@@ -107,24 +110,16 @@ function optionsOf(recipe: Omit<GattRecipe, "out">, maxSeqLen: number): GattOpti
     },
     lists: recipe.constraints,
     askedForLists: recipe.asked_for_lists,
-    seqLen: rowLength(recipe, maxSeqLen),
+    seqLen: recipe.sft.seq_len,
   };
 }
 
-function rowLength({ sft }: Pick<GattRecipe, "sft">, maxSeqLen: number): number {
-  return Math.min(sft.seq_len, maxSeqLen);
-}
-
 /** The dialogs without an instruction, several to a row. */
-function besideRows(
-  recipe: Pick<GattRecipe, "beside" | "sft">,
-  tokenizer: Tokenizer,
-  maxSeqLen: number,
-): Example[] {
-  const examples = recipe.beside.flatMap((file) =>
+function besideRows({ beside, sft }: Pick<GattRecipe, "beside" | "sft">, tokenizer: Tokenizer): Example[] {
+  const examples = beside.flatMap((file) =>
     readDialogs(file).dialogs.map((dialog) => encodeDialog(dialog, tokenizer)),
   );
-  return filledRows(examples, rowLength(recipe, maxSeqLen), tokenizer.eosId);
+  return filledRows(examples, sft.seq_len, tokenizer.eosId);
 }
 
 /** Of a dialog of the synthesis, as it is trained on: the instruction at the first turn only. */

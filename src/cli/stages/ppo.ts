@@ -12,6 +12,7 @@ import type { Precision } from "../../tensor/graph.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
+import { checkVocabulary } from "./checks.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
 import type { StagePaths } from "./paths.ts";
@@ -37,6 +38,12 @@ export async function ppoStage(
 ): Promise<PpoOutcome> {
   const { config } = readModelFiles(recipe.model);
   const tokenizer = tokenizerOfModel(recipe.model, config.vocabSize);
+  // InstructGPT: the value function "is initialized from" the reward model.
+  const valueModel = recipe.value === "separate" ? recipe.reward.helpfulness : undefined;
+  if (valueModel !== undefined) {
+    const why = "the value function, which starts as the reward model, reads the policy's tokens";
+    checkVocabulary(recipe.model, { path: valueModel, head: "scalar" }, why);
+  }
   using reward = await (options.openReward ?? (() => openReward(recipe.reward, recipe)))();
   using backend = openStageBackend(recipe);
   using metrics = new StageMetrics(join(paths.folder, "metrics.jsonl"));
@@ -44,8 +51,7 @@ export async function ppoStage(
   const checkpoint = await optimisePolicy(optionsOf(recipe, precisionOf(recipe, backend)), {
     backend,
     model: recipe.model,
-    // InstructGPT: the value function "is initialized from" the reward model.
-    valueModel: recipe.value === "separate" ? recipe.reward.helpfulness : undefined,
+    valueModel,
     tokenizer,
     prompts: readPrompts(recipe.prompts),
     heldOut: recipe.held_out === undefined ? [] : readPrompts(recipe.held_out),

@@ -1,11 +1,10 @@
 /** Rejection-sampling fine-tuning and safety context distillation as stages of a run. */
 
 import { join } from "node:path";
-import { readPrompts } from "../../dialog/prompts.ts";
+import { readPrompts, type Prompt } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import type { Opened } from "../../generate/answers.ts";
-import { readModelFiles } from "../../model/load.ts";
-import { distil, readPreprompts, type DistilOutcome } from "../../rejection/distil.ts";
+import { askedPrompts, distil, readPreprompts, type DistilOutcome } from "../../rejection/distil.ts";
 import type { DistilRecipe } from "../../rejection/recipe-distil.ts";
 import type { RejectionEvent, RejectionInputs, RejectionOutcome } from "../../rejection/rejection.ts";
 import { rejectionSampling } from "../../rejection/rejection.ts";
@@ -14,10 +13,11 @@ import type { RewardFunction } from "../../reward/reward-function.ts";
 import { Progress } from "../progress.ts";
 import { formatNumberOf } from "../terminal.ts";
 import { openAnswerSampler } from "./answers.ts";
+import { checkDialogFiles, checkLength, checkPrompts } from "./checks.ts";
 import type { StageContext } from "./context.ts";
 import type { StagePaths } from "./paths.ts";
-import { openReward } from "./reward-source.ts";
-import { checkLength, sftStage } from "./sft.ts";
+import { checkReward, openReward } from "./reward-source.ts";
+import { sftStage } from "./sft.ts";
 
 export interface RejectOutcome extends RejectionOutcome {
   readonly metricsFile: string;
@@ -37,9 +37,11 @@ export async function rejectStage(
   context: StageContext,
   options: RejectOptions = {},
 ): Promise<RejectOutcome> {
-  const { prompts, temperatures, samples, seed, beside } = recipe;
+  const { sampler, temperatures, samples, seed, beside } = recipe;
+  const prompts = readPrompts(recipe.prompts);
+  await checkBefore(recipe, options, { sampler, prompts });
   using inputs = rejectionInputs(recipe, paths, context, options);
-  const plan = { prompts: readPrompts(prompts), temperatures, samples, seed, beside };
+  const plan = { prompts, temperatures, samples, seed, beside };
   const outcome = await rejectionSampling(plan, inputs);
   return { ...outcome, metricsFile: metricsOf(paths) };
 }
@@ -55,14 +57,27 @@ export async function distilStage(
   context: StageContext,
   options: RejectOptions = {},
 ): Promise<DistilStageOutcome> {
-  const { model, prompts, temperature, samples, seed, beside } = recipe;
+  const { model, temperature, samples, seed, beside } = recipe;
+  const [prompts, preprompts] = [readPrompts(recipe.prompts), readPreprompts(recipe.preprompts)];
+  const plan = { model, prompts, preprompts, temperature, samples, seed, beside };
+  await checkBefore(recipe, options, { sampler: model, prompts: askedPrompts(plan) });
   using inputs = rejectionInputs({ ...recipe, sampler: model }, paths, context, options);
-  const preprompts = readPreprompts(recipe.preprompts);
-  const plan = { model, prompts: readPrompts(prompts), preprompts, temperature, samples, seed, beside };
   return { ...(await distil(plan, inputs)), metricsFile: metricsOf(paths) };
 }
 
 // --- internal ---
+
+/** Sampling may take hours: what would be refused after it is refused before. */
+async function checkBefore(
+  { model, sft, beside, reward }: Pick<RejectionRecipe, "model" | "sft" | "beside" | "reward">,
+  { openReward: other }: RejectOptions,
+  { sampler, prompts }: { readonly sampler: string; readonly prompts: readonly Prompt[] },
+): Promise<void> {
+  checkLength({ model, seq_len: sft.seq_len });
+  checkPrompts(sampler, prompts);
+  checkDialogFiles(beside);
+  if (other === undefined) await checkReward(reward);
+}
 
 function metricsOf(paths: StagePaths): string {
   return join(paths.folder, "metrics.jsonl");
@@ -81,10 +96,6 @@ function rejectionInputs(
   options: RejectOptions,
 ): RejectionInputs & Disposable {
   const { sampler, prompts, reward, top_p, max_tokens, sft, model } = recipe;
-  // Sampling may take hours: what would be refused after it is refused before.
-  checkLength({ model, seq_len: sft.seq_len });
-  for (const path of [reward.helpfulness, reward.safety])
-    if (path !== undefined) readModelFiles(path, "scalar");
   const bar = new RejectionBar(context);
   const judged: JsonObject =
     options.rewardName === undefined

@@ -5,6 +5,8 @@ import type { Opened } from "../../generate/answers.ts";
 import type { Answered, RewardFunction } from "../../reward/reward-function.ts";
 import { combinedReward } from "../../reward/combined-reward.ts";
 import { openRewardModel, type Scorer } from "../../reward/scorer.ts";
+import { readModelFiles } from "../../model/load.ts";
+import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { loadFunctionFile } from "../function-file.ts";
 
 export interface RewardSettings {
@@ -18,29 +20,37 @@ export async function openReward(
   settings: RewardSettings,
   device: ScorerDevice = { device: "auto" },
 ): Promise<Opened<RewardFunction>> {
-  const { helpfulness, safety, file } = settings;
-  if ((file === undefined) === (helpfulness === undefined && safety === undefined)) {
-    throw new ConfigError(
-      file === undefined ? "there is nothing to score answers with" : "there are two kinds of reward",
-      {
-        mend: "Set reward.helpfulness and reward.safety to reward models, or give a function by --reward FILE.js.",
-      },
-    );
-  }
-  if (file !== undefined) {
-    const score = await loadFunctionFile<RewardFile>(file, "reward");
-    return {
-      run: async (answers, signal) => Float64Array.from(await score(answers, signal)),
-      [Symbol.dispose]() {},
-    };
-  }
-  return openRewardModels(
-    [helpfulness, safety].filter((path) => path !== undefined),
-    device,
-  );
+  const { models, file } = sourceOf(settings);
+  if (file === undefined) return openRewardModels(models, device);
+  const score = await loadFunctionFile<RewardFile>(file, "reward");
+  return {
+    run: async (answers, signal) => Float64Array.from(await score(answers, signal)),
+    [Symbol.dispose]() {},
+  };
+}
+
+/** What {@link openReward} would throw, without opening the models. */
+export async function checkReward(settings: RewardSettings): Promise<void> {
+  const { models, file } = sourceOf(settings);
+  if (file !== undefined) await loadFunctionFile<RewardFile>(file, "reward");
+  for (const path of models) tokenizerOfModel(path, readModelFiles(path, "scalar").config.vocabSize);
 }
 
 // --- internal ---
+
+function sourceOf({ helpfulness, safety, file }: RewardSettings): {
+  readonly models: readonly string[];
+  readonly file: string | undefined;
+} {
+  const models = [helpfulness, safety].filter((path) => path !== undefined);
+  if ((file === undefined) === models.length > 0) return { models, file };
+  throw new ConfigError(
+    file === undefined ? "there is nothing to score answers with" : "there are two kinds of reward",
+    {
+      mend: "Set reward.helpfulness and reward.safety to reward models, or give a function by --reward FILE.js.",
+    },
+  );
+}
 
 interface ScorerDevice {
   readonly device: string;

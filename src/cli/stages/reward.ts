@@ -3,7 +3,6 @@
 import { join } from "node:path";
 import { createRandom, shuffle } from "../../corpus/random.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
-import { ConfigError } from "../../errors/errors.ts";
 import { readModelFiles } from "../../model/load.ts";
 import type { Comparison } from "../../preference/comparison.ts";
 import { findLeakage } from "../../preference/leakage.ts";
@@ -17,6 +16,7 @@ import { openRewardModel } from "../../reward/scorer.ts";
 import type { Backend } from "../../tensor/backend.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { formatNumberOf } from "../terminal.ts";
+import { checkLength } from "./checks.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
 import type { StagePaths } from "./paths.ts";
@@ -42,12 +42,7 @@ export async function rewardStage(
   context: StageContext,
 ): Promise<RewardOutcome> {
   const { config } = readModelFiles(recipe.model);
-  if (recipe.seq_len > config.maxSeqLen) {
-    throw new ConfigError(
-      `seq_len (${recipe.seq_len}) is more than the model's context of ${config.maxSeqLen}`,
-      { mend: `Set seq_len to ${config.maxSeqLen} or less.` },
-    );
-  }
+  checkLength(recipe);
   const tokenizer = tokenizerOfModel(recipe.model, config.vocabSize);
   const data = await readRewardData(recipe);
   const { drawn, missing } = data.mix;

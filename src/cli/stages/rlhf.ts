@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { readPrompts } from "../../dialog/prompts.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import type { Opened } from "../../generate/answers.ts";
-import { readModelFiles } from "../../model/load.ts";
 import type { RewardFunction } from "../../reward/reward-function.ts";
 import { collectComparisons } from "../../rlhf/collect.ts";
 import { openLedger, type Step } from "../../rlhf/ledger.ts";
@@ -14,10 +13,11 @@ import { readComparisons } from "../../preference/read.ts";
 import { writeComparisons } from "../../preference/write.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
 import { programCommit } from "../commit.ts";
-import { packageFile } from "../package-file.ts";
+import { packageFile, packageFiles } from "../package-file.ts";
 import { Progress } from "../progress.ts";
 import type { RlhfRecipe } from "../recipe-rlhf.ts";
 import { openAnswerSampler } from "./answers.ts";
+import { checkRlhf } from "./check-rlhf.ts";
 import type { StageContext } from "./context.ts";
 import { gattStage, type GattStageOutcome } from "./gatt.ts";
 import { judgeReward, openJudge, type NamedJudge } from "./judge.ts";
@@ -52,7 +52,7 @@ export async function rlhfStage(
   context: StageContext,
 ): Promise<RlhfRan> {
   const judge = await openJudge(recipe.judge);
-  checkInputs(recipe);
+  await checkRlhf(recipe);
   const { stderr } = context;
   const ledger = openLedger({
     folder: join(folder.path, "steps"),
@@ -89,12 +89,6 @@ export async function rlhfStage(
 }
 
 // --- internal ---
-
-/** What is missing is said now, not when its stage comes. */
-function checkInputs({ model, restart = model, prompts, held_out: heldOut }: Omit<RlhfRecipe, "out">): void {
-  for (const path of [model, restart]) readModelFiles(path);
-  for (const path of [prompts, heldOut]) readPrompts(packageFile(path));
-}
 
 interface Wiring {
   readonly recipe: Omit<RlhfRecipe, "out">;
@@ -157,7 +151,7 @@ function rejectionStage({ recipe, context, judge, pathsOf }: Wiring): RlhfStages
       model,
       prompts: packageFile(recipe.prompts),
       reward: rewards,
-      beside: [...beside, ...always.map((file) => packageFile(file))],
+      beside: [...beside, ...packageFiles(always)],
       sft: { ...sft, device: recipe.device, threads: recipe.threads ?? sft.threads, seed },
       seed,
       device: recipe.device,
@@ -180,7 +174,7 @@ function distillationStage({ recipe, context, judge, pathsOf }: Wiring): RlhfSta
       prompts: packageFile(recipe.prompts),
       preprompts: packageFile(preprompts),
       reward: safety,
-      beside: beside.map((file) => packageFile(file)),
+      beside: packageFiles(beside),
       sft: { ...sft, device, threads: threads ?? sft.threads, seed },
       seed,
       device,
@@ -264,7 +258,7 @@ function ghostStage({ recipe, context, pathsOf }: Wiring): RlhfStages["gatt"] {
     const { gatt, device, threads } = recipe;
     const sft = { ...gatt.sft, device, threads: threads ?? gatt.sft.threads, seed };
     const questions = packageFile(gatt.questions);
-    const beside = gatt.beside.map((file) => packageFile(file));
+    const beside = packageFiles(gatt.beside);
     const settings = { ...gatt, questions, beside, sft, model: policy, seed, device, threads };
     return await gattStage(settings, pathsOf(name), context);
   };

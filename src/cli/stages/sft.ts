@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { createRandom, shuffle } from "../../corpus/random.ts";
 import { encodeDialog, type Example } from "../../dialog/llama2-chat.ts";
 import { readDialogs } from "../../dialog/readers.ts";
-import { ConfigError } from "../../errors/errors.ts";
 import { readModelFiles } from "../../model/load.ts";
 import { fineTune, type SftEvent, type SftOptions } from "../../sft/sft.ts";
 import type { SftRecipe } from "../../sft/recipe.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { tokenizerOfModel } from "../../tokenizer/open.ts";
 import { formatNumberOf } from "../terminal.ts";
+import { checkLength } from "./checks.ts";
 import { openStageBackend, precisionOf, type StageContext } from "./context.ts";
 import { StageMetrics } from "./metrics.ts";
 import type { StagePaths } from "./paths.ts";
@@ -30,15 +30,6 @@ export interface SftExamples {
   readonly tokenizer: Tokenizer;
   readonly train: readonly Example[];
   readonly heldOut: readonly Example[];
-}
-
-/** @throws {ConfigError} when rows are longer than the model's context. */
-export function checkLength({ model, seq_len }: Pick<SftRecipe, "model" | "seq_len">): void {
-  const { maxSeqLen } = readModelFiles(model).config;
-  if (seq_len <= maxSeqLen) return;
-  throw new ConfigError(`seq_len (${seq_len}) is more than the model's context of ${maxSeqLen}`, {
-    mend: `Set seq_len to ${maxSeqLen} or less.`,
-  });
 }
 
 /**
