@@ -2,8 +2,8 @@
  * Eight requests at once against llama.cpp, through node-llama-cpp, on the same GGUF file, as `inference` has it.
  *
  * Prefill is the time until all have their first token, for prompts of 32 tokens that differ; a step gives each of
- * them one token more, at temperature 0. Ours is what `generateBatch` does: a prompt after the other, then one pass of
- * `BatchDecoder` for all, and a sampler for each. Theirs is a context of eight sequences, all of whose `evaluate` are
+ * them one token more, at temperature 0. Ours is what `generateBatch` does: one pass of `BatchDecoder` for all, and a
+ * sampler for each. Theirs is a context of eight sequences, all of whose `evaluate` are
  * asked at once, which node-llama-cpp decodes in one batch. The two take turns step by step.
  */
 
@@ -124,21 +124,15 @@ function beginOurs(decoder: BatchDecoder): Begin {
     const samplers = prompts.map(() =>
       createSampler({ temperature: 0, topK: 0, topP: 1 }, vocabSize, () => 0),
     );
-    let last: number[] | undefined;
-    const read = async (): Promise<Float32Array[]> => {
-      const wants = "last";
-      if (last !== undefined)
-        return decoder.step(last.map((token, i) => ({ sequence: opened[i]!, tokens: [token], wants })));
-      const rows: Float32Array[] = [];
-      for (const [i, tokens] of prompts.entries())
-        rows.push(...(await decoder.step([{ sequence: opened[i]!, tokens, wants }])));
-      return rows;
-    };
+    let next: readonly ArrayLike<number>[] = prompts;
     return async () => {
-      const rows = await read();
-      last = rows.map((logits, i) => samplers[i]!.sample(logits));
-      for (const [i, token] of last.entries()) samplers[i]!.accept(token);
-      return last;
+      const rows = await decoder.step(
+        next.map((tokens, i) => ({ sequence: opened[i]!, tokens, wants: "last" })),
+      );
+      const sampled = rows.map((logits, i) => samplers[i]!.sample(logits));
+      for (const [i, token] of sampled.entries()) samplers[i]!.accept(token);
+      next = sampled.map((token) => [token]);
+      return sampled;
     };
   };
 }

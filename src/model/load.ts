@@ -18,7 +18,7 @@ import { readTensorAsF32, scaledGroups, type TensorInfo } from "../formats/tenso
 import { hasOnlyTorchWeights, readTorchDirectory } from "../formats/torch-file.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { dtypes, isFloat, isQuantised } from "../tensor/dtype.ts";
-import { openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
+import { canPack, openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
 import { sameShape, shapeText } from "../tensor/shape.ts";
 import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } from "./config.ts";
 import { configFromMeta } from "./meta-params.ts";
@@ -28,7 +28,15 @@ import { ropeFrequenciesName } from "./rope-scaling.ts";
 import { fromHalfSplit } from "./rotary-layout.ts";
 import { Sources } from "./sources.ts";
 import { readRowsAsF32, wholeWeight, type StoredWeight } from "./stored-weight.ts";
-import { createWeights, ownedWeights, weightShapes, type HeadKind, type OwnedWeights } from "./weights.ts";
+import {
+  createWeights,
+  embeddingName,
+  headName,
+  ownedWeights,
+  weightShapes,
+  type HeadKind,
+  type OwnedWeights,
+} from "./weights.ts";
 
 export type ModelFormat = "huggingface" | "meta" | "gguf" | "llama2c";
 
@@ -90,10 +98,15 @@ export function openWeights(
   const specs: Record<string, FileTensor> = {};
   for (const [name, info] of files.tensors) {
     // f16 too: on processors with AMX its kernels read prompts faster, and do not round the states to f16.
-    // The embedding's rows are looked up.
-    const isPackable =
-      repack && (isQuantised(info.type) || info.type === "f16") && name !== "tok_embeddings.weight";
-    specs[name] = { ...fileTensor(files, name, info), isPackable };
+    const isPackable = repack && (isQuantised(info.type) || info.type === "f16");
+    const spec = { ...fileTensor(files, name, info), isPackable };
+    if (name !== embeddingName) {
+      specs[name] = spec;
+      continue;
+    }
+    // Its rows are looked up, which a packed one does not allow: a head that is tied to it is packed beside it.
+    specs[name] = { ...spec, isPackable: false };
+    if (files.config.isTied && files.head === "next-token" && canPack(backend, spec)) specs[headName] = spec;
   }
   return ownedWeights(files.config, openFileStorage("weights", backend, specs), unusedIds);
 }

@@ -37,7 +37,7 @@ export interface LlamaWeights {
   readonly layers: readonly LayerWeights[];
   /** `[dim]` */
   readonly norm: Tensor;
-  /** `[vocab, dim]`, the embedding itself when the two are tied; of a model that scores, `[1, dim]`. */
+  /** `[vocab, dim]`, the embedding's rows when the two are tied; of a model that scores, `[1, dim]`. */
   readonly head: Tensor;
   /** Ids that are not in the tokenizer: decoders give them the logit -Infinity. */
   readonly unusedIds: readonly number[];
@@ -53,6 +53,12 @@ export interface OwnedWeights extends LlamaWeights, Disposable {
 /** What a model's last product gives for each token: a logit for every next token, or one number. */
 export type HeadKind = "next-token" | "scalar";
 
+/** `[vocab, dim]` */
+export const embeddingName = "tok_embeddings.weight";
+
+/** `[vocab, dim]`. Of a tied model only where the head is packed beside the embedding. */
+export const headName = "output.weight";
+
 /** The scalar head's name. `[1, dim]` */
 export const scalarHead = "score.weight";
 
@@ -63,7 +69,7 @@ export function headKind({ byName }: Pick<LlamaWeights, "byName">): HeadKind {
 /** Shape of every weight, by Meta's name, in the order of computation. */
 export function weightShapes(config: LlamaConfig, head: HeadKind = "next-token"): Record<string, Shape> {
   const { dim, nLayers, nHeads, nKvHeads, headDim, hiddenDim, vocabSize, isTied } = config;
-  const shapes: Record<string, Shape> = { "tok_embeddings.weight": [vocabSize, dim] };
+  const shapes: Record<string, Shape> = { [embeddingName]: [vocabSize, dim] };
   for (let i = 0; i < nLayers; i += 1) {
     const layer = `layers.${i}`;
     shapes[`${layer}.attention_norm.weight`] = [dim];
@@ -78,7 +84,7 @@ export function weightShapes(config: LlamaConfig, head: HeadKind = "next-token")
   }
   shapes["norm.weight"] = [dim];
   if (head === "scalar") shapes[scalarHead] = [1, dim];
-  else if (!isTied) shapes["output.weight"] = [vocabSize, dim];
+  else if (!isTied) shapes[headName] = [vocabSize, dim];
   return shapes;
 }
 
@@ -104,7 +110,7 @@ function weightsOf(
   return {
     config,
     byName,
-    embedding: named("tok_embeddings.weight"),
+    embedding: named(embeddingName),
     layers: Array.from({ length: config.nLayers }, (_, i) => ({
       attentionNorm: named(`layers.${i}.attention_norm.weight`),
       wq: named(`layers.${i}.attention.wq.weight`),
@@ -117,7 +123,7 @@ function weightsOf(
       w3: named(`layers.${i}.feed_forward.w3.weight`),
     })),
     norm: named("norm.weight"),
-    head: byName[scalarHead] ?? named(config.isTied ? "tok_embeddings.weight" : "output.weight"),
+    head: byName[scalarHead] ?? byName[headName] ?? named(embeddingName),
   };
 }
 

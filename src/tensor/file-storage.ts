@@ -74,6 +74,14 @@ export function openFileStorage(
   }
 }
 
+/** Whether a tensor would be laid out for products on this device. */
+export function canPack(
+  backend: Backend,
+  { shape, dtype = "f32", isPackable = false }: Pick<FileTensor, "shape" | "dtype" | "isPackable">,
+): boolean {
+  return isPackable && packedBufferType(backend, dtypes[dtype].id, extentsOf(shape)) !== undefined;
+}
+
 // --- internal ---
 
 /** ggml's kernels load whole vectors. */

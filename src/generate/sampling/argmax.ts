@@ -12,6 +12,9 @@ export function argmax(logits: Float32Array): number {
   let best = -1;
   let max = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < logits.length; i += 1) {
+    // Nearly all of them are passed over, which by eights takes half the time.
+    while (i + 8 <= logits.length && areAtMost(max, logits, i)) i += 8;
+    if (i === logits.length) break;
     const logit = logits[i]!;
     // Not `logit > max`, so that a NaN comes by here at no cost.
     if (logit <= max) continue;
@@ -28,6 +31,20 @@ export function noLogits(vocabSize: number): EngineError {
 }
 
 // --- internal ---
+
+/** Whether the eight from `i` on are: false where one is NaN. */
+function areAtMost(max: number, logits: Float32Array, i: number): boolean {
+  return (
+    logits[i]! <= max &&
+    logits[i + 1]! <= max &&
+    logits[i + 2]! <= max &&
+    logits[i + 3]! <= max &&
+    logits[i + 4]! <= max &&
+    logits[i + 5]! <= max &&
+    logits[i + 6]! <= max &&
+    logits[i + 7]! <= max
+  );
+}
 
 const mend = "The weights are damaged, or training diverged: take an earlier checkpoint.";
 
