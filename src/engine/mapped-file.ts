@@ -3,6 +3,7 @@
  * Where the platform has no mmap (Windows), callers copy the file's parts instead.
  */
 
+import { constants } from "node:buffer";
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { EngineError } from "../errors/errors.ts";
 import { memoryView, openLibrary, type NativeLibrary, type Pointer } from "./ffi.ts";
@@ -14,8 +15,11 @@ export interface MappedFile extends Disposable {
   readonly path: string;
   readonly address: Pointer;
   readonly bytes: number;
-  /** The whole file, without a copy, for as long as the mapping lives. */
-  readonly view: Uint8Array;
+  /**
+   * A part of the file, without a copy, for as long as the mapping lives: JavaScript has no view of a whole one that is
+   * longer than 4 GiB.
+   */
+  view(offset: number, bytes: number): Uint8Array;
   /** Takes whole pages of a part out of the process's memory; they are loaded anew when they are touched. */
   release(offset: number, bytes: number): void;
 }
@@ -48,13 +52,27 @@ export function mapFile(path: string): MappedFile {
       // Only advice: what it answers does not matter.
       if (isMapped && end > first) libc.madvise(address + first, end - first, MADV_DONTNEED);
     };
-    return { path, address, bytes, view: memoryView(address, bytes), release, [Symbol.dispose]: unmap };
+    const view = (offset: number, length: number): Uint8Array => {
+      checkPart({ path, bytes }, offset, length);
+      return length === 0 ? new Uint8Array() : memoryView(address + offset, length);
+    };
+    return { path, address, bytes, view, release, [Symbol.dispose]: unmap };
   } finally {
     closeSync(fd);
   }
 }
 
 // --- internal ---
+
+/** What is outside of the mapping would be read from whatever lies there. */
+function checkPart(file: Pick<MappedFile, "path" | "bytes">, offset: number, length: number): void {
+  const isInside = offset >= 0 && length >= 0 && offset + length <= file.bytes;
+  if (isInside && length <= constants.MAX_LENGTH) return;
+  throw new EngineError(
+    `${length} bytes from ${offset} on cannot be viewed at once of ${file.path} (${file.bytes} bytes)`,
+    { call: "mmap" },
+  );
+}
 
 const PROT_READ = 1;
 const MAP_PRIVATE = 2;

@@ -181,7 +181,7 @@ function openWhole(path: string, backend: Backend): OpenedFile {
     const mapped = mapFile(path);
     const read = (offset: number, bytes: number): Uint8Array => {
       if (offset + bytes > mapped.bytes) throw pastEnd(path, offset);
-      return mapped.view.subarray(offset, offset + bytes);
+      return mapped.view(offset, bytes);
     };
     return { mapped, read, [Symbol.dispose]: () => mapped[Symbol.dispose]() };
   }
