@@ -10,7 +10,7 @@
 import { createRandom } from "../corpus/random.ts";
 import { ConfigError } from "../errors/errors.ts";
 import type { BatchDecoder, SequenceStep } from "../model/batch-decoder.ts";
-import type { StopReason } from "./generate.ts";
+import { checkMaxTokens, type StopReason } from "./generate.ts";
 import { createSampler, type Sampler, type SamplingOptions } from "./sampling.ts";
 
 export interface BatchRequest {
@@ -105,8 +105,7 @@ interface Answer {
 function waitingPrompt(decoder: BatchDecoder, request: BatchRequest, place: number): Prompt {
   const { prompt, options } = request;
   const { maxTokens } = options;
-  if (!Number.isInteger(maxTokens) || maxTokens < 0)
-    throw new ConfigError(`maxTokens (${maxTokens}) is not a whole number from 0 up`);
+  checkMaxTokens(maxTokens);
   if (prompt.length === 0) throw new ConfigError(`prompt ${place} has no tokens`);
   if (prompt.length > decoder.contextTokens) {
     throw new ConfigError(

@@ -1,5 +1,6 @@
 /** What comes after a prompt: tokens, one at a time, or their text. */
 
+import { ConfigError } from "../errors/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import { createStreamDecoder } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -40,6 +41,7 @@ export type StopReason = "stop" | "length" | "context";
  *
  * @param prompt tokens that the decoder has not read yet, at least one.
  * @yields each token's id.
+ * @throws {ConfigError} for a setting that cannot be, before anything is read.
  * @throws the signal's reason when it is aborted; what the decoder has read by then stays read.
  */
 export async function* generateTokens(
@@ -49,6 +51,7 @@ export async function* generateTokens(
   signal?: AbortSignal,
 ): AsyncGenerator<number, StopReason> {
   const { logprobs, maxTokens, proposer, contextShift, history = [] } = options;
+  checkMaxTokens(maxTokens);
   const sampler = createSampler(options, decoder.weights.config.vocabSize, options.next);
   if (logprobs !== undefined) checkTopLogprobs(logprobs.top);
   checkContextShift(contextShift, decoder, history);
@@ -77,6 +80,12 @@ export async function* generateTokens(
     const proposed = most < 1 ? undefined : await proposer?.propose(text, most, signal);
     read = await readWith(decoder, tokens.at(-1)!, proposed?.slice(0, most) ?? [], signal);
   }
+}
+
+/** @throws {ConfigError} unless it is a whole number from 0 up: no count would ever reach it. */
+export function checkMaxTokens(maxTokens: number): void {
+  if (!Number.isInteger(maxTokens) || maxTokens < 0)
+    throw new ConfigError(`maxTokens (${maxTokens}) is not a whole number from 0 up`);
 }
 
 export interface TextOptions extends Omit<GenerateOptions, "logprobs"> {

@@ -132,6 +132,9 @@ describe("generation", () => {
     }));
 
   test.each([
+    // No count of tokens would ever be equal to one of these.
+    [{ maxTokens: -1 }, "maxTokens (-1) is not a whole number from 0 up"],
+    [{ maxTokens: 1.5 }, "maxTokens (1.5) is not a whole number from 0 up"],
     [{ temperature: Number.NaN }, "temperature (NaN) is not a number from 0 up"],
     [{ topP: 2 }, "top-p (2) does not lie in (0, 1]"],
     [{ minP: -1 }, "min-p (-1) does not lie in [0, 1]"],
