@@ -40,6 +40,7 @@ export {
   type SamplingOptions,
   type TokenConstraint,
 } from "./generate/sampling.ts";
+export type { OutputFormat } from "./generate/grammar/output-format.ts";
 export type { ContextShift, Forget } from "./generate/context-shift.ts";
 export type { TokenLogprobs } from "./generate/logprobs.ts";
 export { draftModel, promptLookup, type TokenProposer } from "./generate/speculation.ts";

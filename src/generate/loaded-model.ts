@@ -13,7 +13,9 @@ import { tokenizerOfModel } from "../tokenizer/open.ts";
 import { unusedIds, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { embedText, type Pooling } from "./embeddings.ts";
 import { generateText, type TextEvent, type TextOptions } from "./generate.ts";
-import { metaSampling } from "./sampling.ts";
+import type { ConstraintOptions } from "./grammar/constraint.ts";
+import { grammarOf, TokenGrammars, type OutputFormat } from "./grammar/output-format.ts";
+import { metaSampling, type SamplingOptions } from "./sampling.ts";
 
 export interface LoadOptions extends BackendOptions {
   /** Path of the tokenizer, for a model that does not carry its own. */
@@ -30,6 +32,8 @@ export interface LoadOptions extends BackendOptions {
 export interface AnswerSettings extends Partial<Omit<TextOptions, "next" | "stopIds" | "history">> {
   /** The same seed gives the same text. */
   readonly seed?: number;
+  /** Holds the text to JSON, to a JSON Schema, or to a grammar, in place of a constraint of one's own. */
+  readonly format?: OutputFormat;
   /** Ends the text, which then ends with "aborted". */
   readonly signal?: AbortSignal;
 }
@@ -55,9 +59,10 @@ export interface LoadedModel extends Disposable, AsyncDisposable {
    * The answer to a dialog.
    *
    * @param messages end with the user's.
+   * @throws {ConfigError} for a schema or a grammar that cannot be.
    */
   chat(messages: Dialog, settings?: AnswerSettings): AsyncGenerator<TextEvent, void>;
-  /** What follows a text. */
+  /** What follows a text. @throws {ConfigError} for a schema or a grammar that cannot be. */
   complete(prompt: string, settings?: AnswerSettings): AsyncGenerator<TextEvent, void>;
   /** A text as a vector of length 1, near those of similar texts. `[dim]` */
   embed(text: string, pooling?: Pooling): Promise<Float32Array>;
@@ -119,18 +124,25 @@ export function chatFormatOf(path: string, tokenizer: Tokenizer): ChatFormat {
 
 const nothing = (): void => {};
 
+type Held = Pick<SamplingOptions, "constraint">;
+
 type Texts = Pick<LoadedModel, "chat" | "complete" | "embed">;
 
 function textsOf(
   { backend, decoder, tokenizer }: Pick<LoadedModel, "backend" | "decoder" | "tokenizer">,
   readFormat: () => ChatFormat,
 ): Texts {
+  const grammars = new TokenGrammars(tokenizer, decoder.weights.config.vocabSize);
+  const heldTo = (format: OutputFormat | undefined, options: ConstraintOptions): Held =>
+    format === undefined
+      ? {}
+      : { constraint: grammars.of(JSON.stringify(format), () => grammarOf(format))!.start(options) };
   // Whoever uses the decoder ends before the next begins.
   let turn: Promise<void> = Promise.resolve();
   async function* text(
     prompt: Int32Array,
     stopIds: readonly number[],
-    settings: AnswerSettings,
+    settings: Omit<AnswerSettings, "format">,
   ): AsyncGenerator<TextEvent, void> {
     const { seed = randomInt(2 ** 31), signal, ...rest } = settings;
     const random = createRandom(seed);
@@ -149,14 +161,18 @@ function textsOf(
   const withBos = (content: string): Int32Array =>
     Int32Array.of(tokenizer.bosId, ...tokenizer.encode(content));
   return {
-    chat(messages, settings = {}) {
-      const format = readFormat();
-      const stopStrings = [...format.stopStrings, ...(settings.stopStrings ?? [])];
-      return trimmed(text(format.encode(messages), format.stopIds, { ...settings, stopStrings }));
+    chat(messages, { format, ...settings } = {}) {
+      const chat = readFormat();
+      const { stopIds } = chat;
+      const stopStrings = [...chat.stopStrings, ...(settings.stopStrings ?? [])];
+      // The space that an answer begins with is the chat format's.
+      const held = heldTo(format, { endIds: stopIds, dropsLeadingSpace: true });
+      return trimmed(text(chat.encode(messages), stopIds, { ...settings, ...held, stopStrings }));
     },
-    complete: (prompt, settings = {}) => {
+    complete(prompt, { format, ...settings } = {}) {
       const stopIds = [tokenizer.eosId, tokenizer.bosId].filter((id) => id >= 0);
-      return text(withBos(prompt), stopIds, settings);
+      const held = heldTo(format, { endIds: stopIds, dropsLeadingSpace: prompt === "" });
+      return text(withBos(prompt), stopIds, { ...settings, ...held });
     },
     embed: (content, pooling) => embedText(backend, decoder.weights, withBos(content), pooling),
   };

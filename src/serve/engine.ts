@@ -4,6 +4,7 @@
  */
 
 import type { TemplateMessage } from "../dialog/template-message.ts";
+import type { OutputFormat } from "../generate/grammar/output-format.ts";
 import type { ToolChoice, ToolDefinition } from "../generate/tools.ts";
 import type { ApiProblem } from "./problem.ts";
 
@@ -83,12 +84,6 @@ export interface ToolUse {
   /** Whether one answer may have several calls. */
   readonly isParallel: boolean;
 }
-
-/** What a text is held to. */
-export type OutputFormat =
-  | { readonly type: "json" }
-  | { readonly type: "json-schema"; readonly schema: unknown }
-  | { readonly type: "gbnf"; readonly grammar: string };
 
 export type Prompt =
   | ChatPrompt

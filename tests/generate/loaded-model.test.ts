@@ -99,6 +99,29 @@ describe("as a library", () => {
     expect(events).toEqual([{ type: "done", reason: "aborted", text: "" }]);
   });
 
+  test("a text is held to a schema, to JSON or to a grammar, in a chat and out of it", async () => {
+    await using opened = loadModel(model, { threads: 1 });
+    const settings = { seed: 1, temperature: 1, topP: 1, maxTokens: 60 };
+    const schema = {
+      type: "object",
+      properties: { a: { enum: [1, 22] } },
+      required: ["a"],
+      additionalProperties: false,
+    };
+    const question = [{ role: "user", content: "Why?" }] as const;
+    const held = { ...settings, format: { type: "json-schema", schema } } as const;
+    for (const events of [opened.chat(question, held), opened.complete("It is ", held)]) {
+      expect([{ a: 1 }, { a: 22 }]).toContainEqual(JSON.parse(await said(events)));
+    }
+    const grammar = { ...settings, format: { type: "gbnf", grammar: 'root ::= "ab" | "ba"' } } as const;
+    expect(["ab", "ba"]).toContain(await said(opened.complete("It is ", grammar)));
+    const json = { ...settings, format: { type: "json" } } as const;
+    expect(await said(opened.complete("It is ", json))).toMatch(/^\{/);
+    expect(() => opened.complete("x", { format: { type: "json-schema", schema: { type: "nul" } } })).toThrow(
+      '"nul", which is no type',
+    );
+  });
+
   test("embeddings have length 1, and are the text's", async () => {
     await using opened = loadModel(model, { threads: 1 });
     const [mean, again, last, other] = [

@@ -1,7 +1,8 @@
 /** What texts are held to (`response_format`, and llama.cpp's `json_schema` and `grammar`), and tools. */
 
 import { z } from "zod";
-import type { OutputFormat, ToolUse } from "../engine.ts";
+import type { OutputFormat } from "../../generate/grammar/output-format.ts";
+import type { ToolUse } from "../engine.ts";
 import { invalid } from "../problem.ts";
 
 const Schema = z.record(z.string(), z.unknown());
