@@ -157,6 +157,10 @@ describe("a store", () => {
       ["export", "out.jsonl", "--store", "STORE", "--batch", "week"],
       /there is no batch "week" in .*\n {2}There are /,
     ],
+    [
+      ["export", "out.jsonl", "--store", "STORE", "--batch", "harmless safety train", "--split", "test"],
+      /no comparison in .* is to be exported\n {2}Compare first, or ask for other batches/,
+    ],
     [["export", "out.txt", "--store", "STORE"], /out.txt: trl is not written to a file of this kind/],
   ])("refuses %o, and says the mend", async (words, message) => {
     const paths: Record<string, string> = { PAIRS: pairs, STORE: store };

@@ -186,6 +186,16 @@ export const sampling: readonly Row[] = [
 
 export const usage: readonly Row[] = [
   [
+    "the length of compared answers where none are compared",
+    ["serve", "model", "--answer-tokens", "9"],
+    "--answer-tokens is of the annotation page, and there is none\n  Give --annotate DIR too.",
+  ],
+  [
+    "compared answers that are longer than the server gives",
+    ["serve", "model", "--annotate", "store", "--api-key", "k", "--answer-tokens", "9", "--max-tokens", "5"],
+    "--answer-tokens 9 is more than the server's --max-tokens 5\n  Give --max-tokens 9 too, or fewer --answer-tokens.",
+  ],
+  [
     "a prompt longer than the context",
     ["generate", "model", "-p", "x".repeat(300), "-n", "1"],
     "302 tokens do not fit into the context of 64\n  Shorten the prompt, or ask for fewer tokens.",

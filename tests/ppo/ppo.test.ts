@@ -196,6 +196,26 @@ test("a KL above the limit ends the run before the update", async () => {
     expect.stringMatching(/^the KL to the reference, \d+\.\d\d nats an answer, is above max_kl \(0\.01\)$/),
   );
   expect(metricsOf(ran, "objective/kl").every((kl) => kl <= 0.01)).toBe(true);
+  // The policy that was too far has taken no step more, and the run is over for good.
+  const steps = metricsOf(ran, "objective/kl").length;
+  expect(steps).toBeGreaterThan(0);
+  expect(ended).toHaveProperty("step", steps);
+  const again = await run("far", { maxKl: 0.01, lr: 0.03 });
+  expect(again.events.map(({ type }) => type)).toEqual(["resumed"]);
+});
+
+test("a policy that is not its reference before the first update is refused", async () => {
+  const stopped = await run("begun", {}, { stop: ({ type }) => type === "validation" });
+  expect(stopped.events.some(({ type }) => type === "iteration")).toBe(false);
+  using backend = openBackend({ threads: 1 });
+  rmSync(join(folder, "model"), { recursive: true });
+  writeToyModel(join(folder, "model"), backend, 2);
+  await expect(run("begun")).rejects.toMatchObject({
+    message: expect.stringMatching(
+      /^the KL to the reference is -?\d\S* before the first update: the two are not one model$/,
+    ) as string,
+    mend: "Delete the run's folder and start afresh; if it stays, use --set device=cpu.",
+  });
 });
 
 test("without held-out prompts the last policy is the result", async () => {

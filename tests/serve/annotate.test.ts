@@ -120,6 +120,13 @@ async function events(response: Promise<Response>): Promise<Record<string, unkno
     .map((line) => JSON.parse(line.slice(5)) as Record<string, unknown>);
 }
 
+interface LeadCard {
+  readonly id: string;
+  readonly isBlind: boolean;
+  readonly variants: readonly unknown[];
+  readonly winRates: readonly unknown[];
+}
+
 /** Its status and what it says. */
 async function problemOf(response: Response): Promise<string> {
   const { error } = (await response.json()) as { error: { message: string } };
@@ -287,6 +294,21 @@ test("the lead opens a batch, invites, sees what is done, exports and closes", a
   const ann = await signIn();
   const { batches: open } = await json<{ batches: { id: string }[] }>(ann("GET", "/me"));
   expect(open.some((batch) => batch.id === id)).toBe(false);
+});
+
+test("a lead who annotates an open batch is told neither its variants nor which wins, until it is closed", async () => {
+  const [batch, lead] = [await newBatch(), await signIn("lead")];
+  const card = async () => {
+    const { batches } = await json<{ batches: LeadCard[] }>(lead("GET", "/lead/batches"));
+    const { isBlind, variants, winRates } = batches.find(({ id }) => id === batch.id)!;
+    return { isBlind, variants: variants.length, winRates: winRates.length };
+  };
+  const all = { isBlind: false, variants: 2, winRates: 1 };
+  expect(await card()).toEqual(all);
+  await json(lead("GET", `/batches/${batch.id}/task`));
+  expect(await card()).toEqual({ isBlind: true, variants: 0, winRates: 0 });
+  await closeBatch(database, batch.id);
+  expect(await card()).toEqual(all);
 });
 
 test("a batch that is closed while an annotator writes says so", async () => {

@@ -42,6 +42,8 @@ export interface LeadBatch extends BatchProgress {
   readonly openedAt: string;
   readonly closedAt: string | null;
   readonly source: string | null;
+  /** Whether the lead annotates it, and is told neither its variants nor which wins until it is closed. */
+  readonly isBlind: boolean;
   readonly variants: readonly { readonly name: string }[];
 }
 

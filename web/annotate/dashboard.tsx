@@ -89,7 +89,9 @@ function BatchCard({ batch, onChange, onProblem }: BatchCardProps): VNode {
       </div>
       {batch.source === null ? (
         <p class="soft">
-          Compares {batch.variants.map(({ name }) => name).join(" and ")}.{" "}
+          {batch.isBlind
+            ? "You annotate this batch, so what it compares and which wins is shown when it is closed."
+            : `Compares ${batch.variants.map(({ name }) => name).join(" and ")}.`}{" "}
           {Math.round(100 * batch.overlapShare)}% of items are repeated by a second annotator.
         </p>
       ) : (

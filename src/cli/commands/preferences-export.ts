@@ -1,5 +1,6 @@
 /** `cria preferences export`: what was annotated and imported, to train on. */
 
+import { ConfigError } from "../../errors/errors.ts";
 import { exportComparisons } from "../../preference/annotation/export.ts";
 import { writeComparisons } from "../../preference/write.ts";
 import { checkBatches, openKnownStore, storeArguments } from "../annotation-options.ts";
@@ -48,8 +49,15 @@ export const preferencesExport = defineCommand({
       ...(split === undefined ? {} : { split: split === "test" ? "test" : "train" }),
       ...(quality === undefined ? {} : { quality: quality === "safety" ? "safety" : "helpfulness" }),
     });
-    writeComparisons(out, comparisons, format === "hh-rlhf" ? "hh-rlhf" : "trl");
     const left = [[flagged, "flagged"], [repeated, "repeated"], ...[...excluded].map(([why, n]) => [n, why])];
+    if (comparisons.length === 0) {
+      const reasons = left.flatMap(([count, why]) => (count === 0 ? [] : [`${count} ${why}`]));
+      throw new ConfigError(
+        `no comparison in ${database.name} is to be exported${reasons.length === 0 ? "" : ` (left out: ${reasons.join(", ")})`}`,
+        { mend: "Compare first, or ask for other batches: `cria preferences stats` shows what there is." },
+      );
+    }
+    writeComparisons(out, comparisons, format === "hh-rlhf" ? "hh-rlhf" : "trl");
     stdout.write(`${formatNumberOf(comparisons.length, "comparison")} in ${out}\n`);
     for (const [count, why] of left) if (count !== 0) stdout.write(`  ${count} left out: ${why}\n`);
   },

@@ -111,6 +111,13 @@ const serveArguments = {
     valueHint: "NAME",
     description: "With --annotate, print a link to sign in by as a lead",
   },
+  "answer-tokens": {
+    type: "string",
+    as: "integer",
+    min: 1,
+    valueHint: "N",
+    description: `With --annotate, the longest answer that is compared; ${answerTokens} by default`,
+  },
 } as const;
 
 type ServeArguments = ArgumentValues<typeof serveArguments>;
@@ -133,9 +140,9 @@ export const serve = defineCommand({
     const options = optionsOf(args, context);
     const listening = (url: string): void => void context.stderr.write(`Listening at ${url}\n`);
     if (args.annotate === undefined) {
-      for (const name of ["variant", "lead"] as const) {
-        if (args[name] !== undefined && args[name].length > 0) throw withoutAnnotation(name);
-      }
+      if (args.variant.length > 0) throw withoutAnnotation("variant");
+      for (const name of ["lead", "answer-tokens"] as const)
+        if (args[name] !== undefined) throw withoutAnnotation(name);
       await serveUntilStopped(options, args.drain, { ready: listening, signal: context.signal });
       return;
     }
@@ -145,13 +152,14 @@ export const serve = defineCommand({
         mend: "Give the annotation page a server of its own.",
       });
     }
+    const maxTokens = comparedTokens(args);
     const variants = servedVariants(args.variant, options.models);
     await using database = await openNamedStore(args.annotate);
     await using annotation = openAnnotation({
       database,
       variants,
       models: options.models,
-      maxTokens: Math.min(answerTokens, args["max-tokens"]),
+      maxTokens,
       report: options.report,
     });
     await serveUntilStopped({ ...options, annotation: annotation.routes }, args.drain, {
@@ -201,6 +209,14 @@ function modelSettingsOf(args: ServeArguments): ServerOptions["model"] {
     ...(cells === undefined ? {} : { cells }),
     ...(keep === undefined ? {} : { contextShift: { keep } }),
   };
+}
+
+/** @throws {ConfigError} for answers that are longer than the server gives. */
+function comparedTokens({ "answer-tokens": tokens, "max-tokens": most }: ServeArguments): number {
+  if (tokens === undefined || tokens <= most) return tokens ?? Math.min(answerTokens, most);
+  throw new ConfigError(`--answer-tokens ${tokens} is more than the server's --max-tokens ${most}`, {
+    mend: `Give --max-tokens ${tokens} too, or fewer --answer-tokens.`,
+  });
 }
 
 function withoutAnnotation(name: string): ConfigError {

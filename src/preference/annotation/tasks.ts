@@ -41,6 +41,15 @@ export interface Question {
   readonly attack?: AttackStyle;
 }
 
+/** Batches that an annotator has tasks in. */
+export async function annotatedBatches(queries: Queries, annotatorId: string): Promise<ReadonlySet<string>> {
+  const rows = await queries.query<{ id: string }>(
+    "select distinct batch_id as id from tasks where annotator_id = $1",
+    [annotatorId],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
 /**
  * What the annotator is to do next in an open batch: a task that was begun, or undone; else, every so often, one that
  * others have decided; else a new one.

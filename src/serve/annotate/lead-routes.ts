@@ -5,6 +5,7 @@ import { invite } from "../../preference/annotation/annotators.ts";
 import { closeBatch, listBatches, openBatch } from "../../preference/annotation/batches.ts";
 import { exportComparisons } from "../../preference/annotation/export.ts";
 import { batchProgress } from "../../preference/annotation/progress.ts";
+import { annotatedBatches } from "../../preference/annotation/tasks.ts";
 import { trlRow } from "../../preference/write.ts";
 import { RequestError } from "../problem.ts";
 import type { Route } from "../route.ts";
@@ -16,6 +17,10 @@ export function leadRoutes(options: AnnotationOptions): Route[] {
 }
 
 // --- internal ---
+
+/** Who annotates an open batch is not to know what is compared in it, nor what is winning. */
+const blind = { isBlind: true, variants: [], winRates: [] } as const;
+const seen = { isBlind: false } as const;
 
 const NewBatch = z.strictObject({
   name: z.string().min(1).max(100),
@@ -48,10 +53,14 @@ function batchRoutes(options: AnnotationOptions): Route[] {
       method: "get",
       path: "/lead/batches",
       summary: "All batches and how far they are",
-      async handle({ c }) {
+      async handle({ c, annotator }) {
         const batches = await listBatches(database);
-        const progress = await Promise.all(batches.map((batch) => batchProgress(database, batch)));
-        return c.json({ variants, batches: batches.map((batch, i) => Object.assign(batch, progress[i])) });
+        const own = await annotatedBatches(database, annotator.id);
+        const views = batches.map(async (batch) => {
+          const isBlind = batch.closedAt === null && own.has(batch.id);
+          return { ...batch, ...(await batchProgress(database, batch)), ...(isBlind ? blind : seen) };
+        });
+        return c.json({ variants, batches: await Promise.all(views) });
       },
     }),
     route({
