@@ -58,7 +58,7 @@ function batchRoutes(options: AnnotationOptions): Route[] {
         const own = await annotatedBatches(database, annotator.id);
         const views = batches.map(async (batch) => {
           const isBlind = batch.closedAt === null && own.has(batch.id);
-          return { ...batch, ...(await batchProgress(database, batch)), ...(isBlind ? blind : seen) };
+          return Object.assign(batch, await batchProgress(database, batch), isBlind ? blind : seen);
         });
         return c.json({ variants, batches: await Promise.all(views) });
       },
