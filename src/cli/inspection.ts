@@ -12,7 +12,7 @@ import { modelPath } from "../formats/model-cache.ts";
 import { readGguf } from "../formats/gguf.ts";
 import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c, readLlama2cTokenizer } from "../formats/llama2c.ts";
-import { readMetaDirectory } from "../formats/meta-shards.ts";
+import { isMetaDirectory, readMetaDirectory } from "../formats/meta-shards.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../formats/safetensors.ts";
 import { readSentencePiece, type SentencePieceModel } from "../formats/sentencepiece.ts";
 import type { TensorInfo } from "../formats/tensor-info.ts";
@@ -94,7 +94,7 @@ function unknownKind(path: string): ConfigError {
 
 function inspectFolder(path: string): Inspection {
   if (existsSync(join(path, "config.json"))) return modelFolder(path);
-  if (existsSync(join(path, "params.json"))) return metaFolder(path);
+  if (isMetaDirectory(path)) return metaFolder(path);
   const found = splits.filter((split) => existsSync(indexOf(path, split)));
   if (found.length > 0) return shardFolder(path, found);
   if (existsSync(join(path, "recipe.yaml"))) return runFolder(path);

@@ -28,6 +28,12 @@ export interface ShardedTensor {
   readonly parts: readonly TensorInfo[];
 }
 
+/** Whether a directory is laid out as Meta ships its models; of two layouts in one, Hugging Face's is taken. */
+export function isMetaDirectory(path: string): boolean {
+  const has = (name: string): boolean => existsSync(join(path, name));
+  return !has("config.json") && (has("params.json") || has(shardName(0)));
+}
+
 /**
  * Reads the heads of the files. Every part's `file` is an absolute path.
  *

@@ -3,7 +3,7 @@
  * are used where they lie, in the type they have; for training they are copied into f32.
  */
 
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError } from "../errors/errors.ts";
 import { fileKind } from "../formats/file-kind.ts";
@@ -13,7 +13,7 @@ import { readJsonFile } from "../formats/json.ts";
 import { readLlama2c } from "../formats/llama2c.ts";
 import { modelPath } from "../formats/model-cache.ts";
 import { readSafetensorsDirectory } from "../formats/safetensors.ts";
-import { joinParts, readMetaDirectory } from "../formats/meta-shards.ts";
+import { isMetaDirectory, joinParts, readMetaDirectory } from "../formats/meta-shards.ts";
 import { readTensorAsF32, scaledGroups, type TensorInfo } from "../formats/tensor-info.ts";
 import { hasOnlyTorchWeights, readTorchDirectory } from "../formats/torch-file.ts";
 import type { Backend } from "../tensor/backend.ts";
@@ -142,9 +142,7 @@ export function loadMasterWeights(
 function modelFormat(path: string): ModelFormat {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat?.isDirectory() === true) {
-    return existsSync(join(path, "params.json")) && !existsSync(join(path, "config.json"))
-      ? "meta"
-      : "huggingface";
+    return isMetaDirectory(path) ? "meta" : "huggingface";
   }
   if (path.endsWith(".gguf")) return "gguf";
   if (stat !== undefined && isTorchFile(path)) {

@@ -4,7 +4,12 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { bf16ToF32 } from "../../src/formats/float16.ts";
 import { openFile } from "../../src/formats/file-source.ts";
-import { joinParts, readMetaDirectory, type ShardedTensor } from "../../src/formats/meta-shards.ts";
+import {
+  isMetaDirectory,
+  joinParts,
+  readMetaDirectory,
+  type ShardedTensor,
+} from "../../src/formats/meta-shards.ts";
 import type { TensorInfo } from "../../src/formats/tensor-info.ts";
 import { torchFileOf } from "./torch-writer.ts";
 import { messageOf, openWorkspace } from "./workspace.ts";
@@ -193,6 +198,9 @@ describe("a directory", () => {
     mkdirSync(other.file("m"));
     writeFileSync(other.file(`m/${shard(0)}`), torchFileOf(wq));
     expect(messageOf(() => readMetaDirectory(other.file("m")))).toContain("params.json does not exist");
+    expect(isMetaDirectory(other.file("m"))).toBe(true);
+    writeFileSync(other.file("m/config.json"), "{}");
+    expect(isMetaDirectory(other.file("m"))).toBe(false);
   });
 
   test("whose shards have unlike shapes is refused", () => {
