@@ -18,6 +18,7 @@ import { benchRlhf } from "./rlhf.ts";
 import { benchRlhfKills } from "./rlhf-kills.ts";
 import { benchSampling } from "./sampling.ts";
 import { benchServe, benchServeFaults } from "./serve.ts";
+import { benchServePeer } from "./serve-peer.ts";
 import { benchServeLeaks } from "./serve-leaks.ts";
 import { benchServeFuzz, benchServeFuzzModel } from "./serve-fuzz.ts";
 import { benchTokenizer } from "./tokenizer.ts";
@@ -43,6 +44,7 @@ const benches: Readonly<Record<string, (options: BackendOptions) => Promise<Benc
   "rlhf-kills": benchRlhfKills,
   tokenizer: benchTokenizer,
   serve: benchServe,
+  "serve-peer": benchServePeer,
   "serve-faults": benchServeFaults,
   "serve-leaks": benchServeLeaks,
   "serve-fuzz": benchServeFuzz,

@@ -11,6 +11,8 @@ export interface StreamRequest {
   readonly leaveAfter?: number;
   /** Waits so long before it reads on, at every chunk. */
   readonly pauseMs?: number;
+  /** Of its connection; one that keeps connections when left out. */
+  readonly agent?: Agent;
 }
 
 export interface StreamResult {
@@ -28,7 +30,7 @@ export interface StreamResult {
   readonly tokens: number;
 }
 
-const agent = new Agent({ keepAlive: true, maxSockets: 512 });
+const keeping = new Agent({ keepAlive: true, maxSockets: 512 });
 
 /** @throws never; what goes wrong is in the result. */
 export async function stream(asked: StreamRequest): Promise<StreamResult> {
@@ -50,7 +52,7 @@ export async function stream(asked: StreamRequest): Promise<StreamResult> {
 
 // --- internal ---
 
-function post({ url, body }: StreamRequest): Promise<IncomingMessage> {
+function post({ url, body, agent = keeping }: StreamRequest): Promise<IncomingMessage> {
   const text = JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } });
   return new Promise((answered, fail) => {
     const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };

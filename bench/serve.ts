@@ -5,7 +5,7 @@
 
 import { createRandom, type Random } from "../src/corpus/random.ts";
 import type { BackendOptions } from "../src/tensor/backend.ts";
-import { rounded, type BenchResult } from "./result.ts";
+import { quantile, rounded, type BenchResult } from "./result.ts";
 import { stream, type StreamResult } from "./serve-load.ts";
 import { benchModel } from "./serve-model.ts";
 import { childrenOf, memoryOf, startServer, type Memory, type StartedServer } from "./serve-process.ts";
@@ -13,7 +13,9 @@ import { childrenOf, memoryOf, startServer, type Memory, type StartedServer } fr
 /** Seconds of each part; CRIA_BENCH_SECONDS sets another. */
 const seconds = Number(process.env["CRIA_BENCH_SECONDS"] ?? 120);
 const streams = 64;
-const prompts = 16;
+
+/** How many requests there are. */
+export const prompts = 16;
 
 export function benchServe(options: BackendOptions): Promise<BenchResult> {
   return benchPart(options, "load");
@@ -21,6 +23,12 @@ export function benchServe(options: BackendOptions): Promise<BenchResult> {
 
 export function benchServeFaults(options: BackendOptions): Promise<BenchResult> {
   return benchPart(options, "faults");
+}
+
+/** One of sixteen requests, by what the model is asked. */
+export function bodyOf(prompt: number): object {
+  const messages = [{ role: "user", content: `Question ${prompt}: ${"why ".repeat(prompt)}` }];
+  return { messages, temperature: 0, max_tokens: 24 + prompt, ignore_eos: true };
 }
 
 // --- internal ---
@@ -40,11 +48,6 @@ async function benchPart({ threads = 1 }: BackendOptions, part: "load" | "faults
   } finally {
     server.child.kill("SIGTERM");
   }
-}
-
-function bodyOf(prompt: number): object {
-  const messages = [{ role: "user", content: `Question ${prompt}: ${"why ".repeat(prompt)}` }];
-  return { messages, temperature: 0, max_tokens: 24 + prompt, ignore_eos: true };
 }
 
 async function textsAlone(url: string): Promise<string[]> {
@@ -107,11 +110,6 @@ function misbehaviour(faults: Random | undefined): { leaveAfter?: number; pauseM
   const kind = faults.next();
   if (kind < 0.15) return { leaveAfter: 1 + faults.int(20) };
   return kind < 0.3 ? { pauseMs: 20 + faults.int(200) } : {};
-}
-
-function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
 }
 
 function summary({
