@@ -37,12 +37,7 @@ export async function benchServePeer({ threads = 1 }: BackendOptions): Promise<B
       const ours = await startServer(file, { threads, parallel: streams, cells: streams * cellsEach });
       servers.push({ name: "cria", ...ours });
       servers.push(await startPeer(program, file, threads));
-      const loads = new Map<string, Load[]>(servers.map(({ name }) => [name, []]));
-      // The first turn warms both up.
-      for (const { url } of servers) await load(url, seconds / 6);
-      for (let turn = 0; turn < turns; turn += 1)
-        for (const { name, url } of servers) loads.get(name)!.push(await load(url, seconds / turns));
-      for (const [name, all] of loads) measured.push(measurementOf(preset, name, all));
+      measured.push(...(await takeTurns(preset, servers)));
       while (servers.length > 0) servers.pop()!.child.kill("SIGTERM");
     }
   } finally {
@@ -134,6 +129,15 @@ function freePort(): Promise<number> {
       server.close(() => found(port));
     });
   });
+}
+
+async function takeTurns(preset: string, servers: readonly Server[]): Promise<Measurement[]> {
+  // The first turn warms both up.
+  for (const { url } of servers) await load(url, seconds / 6);
+  const loads = servers.map((): Load[] => []);
+  for (let turn = 0; turn < turns; turn += 1)
+    for (const [i, { url }] of servers.entries()) loads[i]!.push(await load(url, seconds / turns));
+  return servers.map(({ name }, i) => measurementOf(preset, name, loads[i]!));
 }
 
 /** Each client asks again as soon as it has its answer, until the time is over. */
