@@ -163,6 +163,20 @@ test("a loss that is not a number changes nothing and says so", async () => {
   expect(after).toEqual(before);
 });
 
+test("a gradient that is not finite changes nothing, though the loss is", async () => {
+  using backend = openBackend({ threads: 1 });
+  // Where the residual is 0 a norm has the slope 1/√ε, and the norms of two layers multiply theirs.
+  using weights = tinyWeights(backend, { ...tinyConfig, normEps: 1e-30 });
+  const embedding = weights.byName["tok_embeddings.weight"]!;
+  embedding.write(new Float32Array(embedding.elements));
+  using trainer = new Trainer(backend, weights, nextToken, options);
+  const result = await trainer.step([textBatch(1)], 0.01, 1);
+  expect(result.loss).toBeCloseTo(Math.log(tinyConfig.vocabSize), 5);
+  expect(Number.isFinite(result.gradientNorm)).toBe(false);
+  expect(result.isSkipped).toBe(true);
+  expect(embedding.readF32().every((value) => value === 0)).toBe(true);
+});
+
 test("targets outside the vocabulary and batches without a counted token are refused", async () => {
   using backend = openBackend({ threads: 1 });
   using weights = tinyWeights(backend);
