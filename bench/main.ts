@@ -6,6 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { benchColdStart } from "./cold-start.ts";
+import { benchConvert } from "./convert.ts";
 import { benchFuzz } from "./fuzz.ts";
 import { benchGemm } from "./gemm.ts";
 import { benchGrammar } from "./grammar.ts";
@@ -27,6 +28,7 @@ import type { BackendOptions } from "../src/tensor/backend.ts";
 import type { BenchResult } from "./result.ts";
 
 const benches: Readonly<Record<string, (options: BackendOptions) => Promise<BenchResult>>> = {
+  convert: benchConvert,
   fuzz: benchFuzz,
   gemm: benchGemm,
   grammar: benchGrammar,
