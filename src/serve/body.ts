@@ -21,6 +21,7 @@ export async function readBody(request: HonoRequest, schema: z.ZodType, maxBytes
   } catch {
     throw invalid("The body is not JSON.");
   }
+  if (isDeeper(value, mostLevels)) throw invalid(`The body nests more than ${mostLevels} levels.`);
   return checked(value, schema);
 }
 
@@ -37,6 +38,23 @@ export function checked<S extends z.ZodType>(value: unknown, schema: S): z.outpu
 }
 
 // --- internal ---
+
+/** Far above any honest body's. What goes on to a model's process is written by recursion. */
+const mostLevels = 256;
+
+/** Level by level, for the value may be deeper than the stack. */
+function isDeeper(value: unknown, levels: number): boolean {
+  let level = [value].filter(isNode);
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth === levels) return true;
+    level = level.flatMap((node) => Object.values(node).filter(isNode));
+  }
+  return false;
+}
+
+function isNode(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
 
 interface Issue {
   readonly path: readonly PropertyKey[];

@@ -156,6 +156,21 @@ describe("limits:", () => {
     expect((await problemOf(response)).message).toMatch(message);
   });
 
+  test("what nests too deep to be passed on is refused, however deep it is", async () => {
+    for (const levels of [300, 100_000]) {
+      const init = {
+        method: "POST",
+        headers: json,
+        body: `{"messages":${"[".repeat(levels)}${"]".repeat(levels)}}`,
+      };
+      const response = await app().request("/v1/chat/completions", init);
+      expect(response.status).toBe(400);
+      expect((await problemOf(response)).message).toBe("The body nests more than 256 levels.");
+    }
+    const metadata: unknown = JSON.parse("[".repeat(250) + "]".repeat(250));
+    expect((await app().request(...chat({ metadata }))).status).toBe(200);
+  });
+
   test("more tokens than the server gives are not given", async () => {
     const response = await app({ limits: { maxTokens: 3 } }).request(...chat({ max_tokens: 50 }));
     expect(await response.json()).toMatchObject({ usage: { completion_tokens: 3 } });
