@@ -8,6 +8,7 @@ import { FairQueue } from "../../src/serve/worker/fair-queue.ts";
 import { PassBudget } from "../../src/serve/worker/pass-budget.ts";
 import { ServedModel, type ServedModelOptions } from "../../src/serve/worker/served-model.ts";
 import { oneAtATime, Turns } from "../../src/serve/worker/turns.ts";
+import { openTokenizer } from "../../src/tokenizer/open.ts";
 import { tinyFolder, type TinyFolder } from "./tiny-served.ts";
 
 let folder: TinyFolder;
@@ -95,6 +96,26 @@ describe("texts that do not fit into the cache together", () => {
     await expect(run(model, request(tokens(300)))).rejects.toThrow(
       "has 300 tokens, and the context has room for 255",
     );
+  });
+
+  test("a text that is far too long is refused before it is encoded", async () => {
+    using model = open({ cells: 256, contextTokens: 512 });
+    const { pieces } = openTokenizer(folder.path).model;
+    const longest = Math.max(...pieces.map(({ piece }) => piece.length));
+    // Two characters and a space that may not count.
+    const text = "a b".repeat(longest * 150);
+    await expect(run(model, request([], { prompt: { type: "text", text } }))).rejects.toThrow(
+      "has at least 300 tokens, and the context has room for 255",
+    );
+  });
+
+  test("no token is drawn where none is wanted", async () => {
+    using model = open({});
+    expect(await run(model, request(tokens(3), { maxTokens: 0 }))).toEqual({
+      text: "",
+      usage: { promptTokens: 3, cachedTokens: 0, completionTokens: 0 },
+      pieces: [],
+    });
   });
 });
 

@@ -41,12 +41,16 @@ export class Choice {
   }
 
   /**
-   * Draws the next token and tells what it says.
+   * Draws the next token and tells what it says; none where none is wanted.
    *
    * @param logits `[vocab]`
    */
   take(logits: Float32Array): void {
     const { sampler, stopIds, maxTokens, stops, text, logprobs } = this.#options;
+    if (maxTokens === 0) {
+      this.finish("length");
+      return;
+    }
     const id = sampler.sample(logits);
     this.drawn += 1;
     if (stopIds.includes(id)) {

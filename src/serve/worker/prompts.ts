@@ -18,6 +18,8 @@ export class Prompts {
   readonly #path: string;
   readonly #tokenizer: Tokenizer;
   #chat: ChatFormat | undefined;
+  /** In characters. */
+  #longestPiece: number | undefined;
 
   /** @param path of the model, which may bring a chat template. */
   constructor(path: string, tokenizer: Tokenizer) {
@@ -49,6 +51,21 @@ export class Prompts {
         this.checkIds(prompt.tokens, "prompt");
         return [...prompt.tokens];
     }
+  }
+
+  /**
+   * A prompt has at least so many tokens. Told without encoding it, which takes seconds for a hostile text: no token is
+   * longer than the longest piece, and only white space may be lost on the way.
+   */
+  leastTokensOf(prompt: Prompt): number {
+    if (prompt.type === "tokens") return 0;
+    const texts = prompt.type === "text" ? [prompt.text] : prompt.messages.map(({ content }) => content);
+    const characters = texts.reduce((sum, text) => sum + text.replaceAll(/\s+/g, "").length, 0);
+    this.#longestPiece ??= this.#tokenizer.model.pieces.reduce(
+      (most, { piece }) => Math.max(most, piece.length),
+      1,
+    );
+    return Math.ceil(characters / this.#longestPiece);
   }
 
   /** What the model reads of a conversation, special tokens as their texts. */

@@ -142,6 +142,7 @@ export class ServedModel implements Disposable {
     };
     let job: Job;
     try {
+      this.#checkRoom(request.prompt, this.#prompts.leastTokensOf(request.prompt), "at least ");
       const prompt = this.#prompts.tokensOf(request.prompt);
       job = this.#job(request, prompt, emit);
       this.#scheduler.submit(job);
@@ -211,7 +212,8 @@ export class ServedModel implements Disposable {
     const { client, count } = request;
     if (count > this.#parallel)
       throw invalid(`n (${count}) is above the ${this.#parallel} texts at a time`, "n");
-    this.#checkLength(prompt.length, request.prompt);
+    if (prompt.length === 0) throw invalid("the prompt has no tokens", paramOf(request.prompt));
+    this.#checkRoom(request.prompt, prompt.length);
     const choices = this.#choices(request, prompt, emit);
     let cachedTokens = 0;
     const usage = (): { promptTokens: number; cachedTokens: number; completionTokens: number } => ({
@@ -286,21 +288,23 @@ export class ServedModel implements Disposable {
     return { contextShift: { keep: Math.min(prompt.length, keep) } };
   }
 
-  /** @throws {RequestError} for a prompt that is empty or leaves no room for an answer. */
-  #checkLength(tokens: number, prompt: Prompt): void {
-    const param = prompt.type === "messages" ? "messages" : "prompt";
-    if (tokens === 0) throw invalid("the prompt has no tokens", param);
+  /** @throws {RequestError} for a prompt that leaves no room for an answer. */
+  #checkRoom(prompt: Prompt, tokens: number, about = ""): void {
     const most = Math.min(this.#decoder.contextTokens, this.#decoder.cells) - 1;
     if (tokens <= most) return;
     throw invalid(
-      `the prompt has ${tokens} tokens, and the context has room for ${most}`,
-      param,
+      `the prompt has ${about}${tokens} tokens, and the context has room for ${most}`,
+      paramOf(prompt),
       "context_length_exceeded",
     );
   }
 }
 
 // --- internal ---
+
+function paramOf({ type }: Prompt): string {
+  return type === "messages" ? "messages" : "prompt";
+}
 
 function samplingOf({ logitBias = [], ...settings }: SamplingSettings): SamplingOptions {
   return { ...settings, ...(logitBias.length === 0 ? {} : { logitBias: new Map(logitBias) }) };
