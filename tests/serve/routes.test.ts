@@ -140,7 +140,7 @@ describe("clouds:", () => {
     expect((await app.request("/aip/health")).status).toBe(200);
     const { json } = await post("/aip/predict", {
       instances: [{ messages: chat.messages }, { prompt: "a" }],
-      parameters: { max_tokens: 2 },
+      parameters: { max_tokens: 2, ignore_eos: true },
     });
     const { predictions } = json as { predictions: unknown[] };
     expect(predictions).toMatchObject([
