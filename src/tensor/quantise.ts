@@ -28,14 +28,7 @@ export async function quantiseRows(
   type: QuantisableType,
 ): Promise<Uint8Array> {
   const rows = values.length / columns;
-  if (!values.every(Number.isFinite)) {
-    throw new ConfigError(
-      `a weight of ${values.find((value) => !Number.isFinite(value))} cannot be quantised`,
-      {
-        mend: "The model is damaged or diverged: take another file or checkpoint of it.",
-      },
-    );
-  }
+  checkFinite(values);
   using storage = createStorage("quantiser", backend, {
     from: { shape: [rows, columns] },
     to: { shape: [rows, columns], dtype: type },
@@ -60,4 +53,16 @@ export async function quantiseRows(
     ),
   );
   return to.read() as Uint8Array;
+}
+
+// --- internal ---
+
+function checkFinite(values: Float32Array): void {
+  // A callback for each of a model's weights would take half as long as quantising them.
+  for (let i = 0; i < values.length; i += 1) {
+    if (Math.abs(values[i]!) < Number.POSITIVE_INFINITY) continue;
+    throw new ConfigError(`a weight of ${values[i]} cannot be quantised`, {
+      mend: "The model is damaged or diverged: take another file or checkpoint of it.",
+    });
+  }
 }
