@@ -3,6 +3,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { ConfigError } from "../errors/errors.ts";
+import { readModelFiles } from "../model/load.ts";
 import type { StandIn } from "../preference/annotation/annotators.ts";
 import type { AnnotatorScript } from "../preference/annotation/script.ts";
 import type { Quality } from "../preference/comparison.ts";
@@ -22,24 +23,35 @@ export interface JudgePaths {
   readonly safety: string | undefined;
 }
 
+/** What {@link openAnnotatorJudge} would throw, without opening the models. */
+export async function checkAnnotatorJudge({ judge, safety }: JudgePaths): Promise<void> {
+  if (!existsSync(judge)) {
+    throw new ConfigError(`${judge}: no such file or folder`, { mend: "Check the path." });
+  }
+  if (statSync(judge).isDirectory()) {
+    for (const path of safety === undefined ? [judge] : [judge, safety]) readModelFiles(path, "scalar");
+    return;
+  }
+  if (safety !== undefined) {
+    throw new ConfigError(`--safety-judge is for a reward model beside it, and ${judge} is none`, {
+      mend: "Leave it out: a module says itself what is safe.",
+    });
+  }
+  await loadFunctionFile<AnnotatorScript>(judge, "judge");
+}
+
 /**
  * Opens the judge of a batch that is about a quality; the caller disposes it.
  *
- * @throws {ConfigError} when the path is not there, a module has no function, or it has a safety model beside it.
- * @throws {FormatError} for a folder that is no reward model.
+ * @throws {ConfigError} or {FormatError} as {@link checkAnnotatorJudge}.
  */
 export async function openAnnotatorJudge(
   { judge, safety }: JudgePaths,
   quality: Quality,
   options: BackendOptions,
 ): Promise<OpenedJudge> {
-  if (existsSync(judge) && statSync(judge).isDirectory())
-    return openModels({ judge, safety }, quality, options);
-  if (safety !== undefined) {
-    throw new ConfigError(`--safety-judge is for a reward model beside it, and ${judge} is none`, {
-      mend: "Leave it out: a module says itself what is safe.",
-    });
-  }
+  await checkAnnotatorJudge({ judge, safety });
+  if (statSync(judge).isDirectory()) return openModels({ judge, safety }, quality, options);
   return {
     name: basename(judge),
     kind: "script",

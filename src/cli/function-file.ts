@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ConfigError } from "../errors/errors.ts";
+import { ConfigError, CriaError } from "../errors/errors.ts";
 
 /**
  * @param what names the function in errors, such as "reward".
@@ -24,8 +24,31 @@ export async function loadFunctionFile<F extends (...args: never[]) => unknown>(
       cause,
     });
   }
-  if (typeof module.default === "function") return module.default as F;
+  if (typeof module.default === "function") return named(module.default as F, path);
   throw new ConfigError(`${path} has no function as its default export`, {
     mend: `Write \`export default function ${what}(…) {…}\`.`,
   });
+}
+
+// --- internal ---
+
+/** The function; what it throws names the file. */
+function named<F extends (...args: never[]) => unknown>(call: F, path: string): F {
+  const fail = (cause: unknown): never => {
+    if (cause instanceof CriaError || (cause instanceof Error && cause.name === "AbortError")) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(`the function of ${path} failed: ${reason}`, {
+      mend: "Mend it; CRIA_DEBUG=1 shows where it failed.",
+      cause,
+    });
+  };
+  const guarded = (...args: never[]): unknown => {
+    try {
+      const result = call(...args);
+      return result instanceof Promise ? result.catch(fail) : result;
+    } catch (cause) {
+      return fail(cause);
+    }
+  };
+  return guarded as F;
 }

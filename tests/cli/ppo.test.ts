@@ -62,3 +62,16 @@ test("takes the recipe's β off for the KL", async () => {
   const [, second] = metricsOf("free");
   expect(second!["objective/non_score_reward"]).toBeCloseTo(-0.5 * second!["objective/kl"]!, 6);
 });
+
+test.each([
+  ['() => { throw new Error("no idea"); }', "the function of reward.js failed: no idea"],
+  ['async () => { throw new Error("no idea"); }', "the function of reward.js failed: no idea"],
+  ["() => {}", String.raw`the reward function returned \[\] for \d answers`],
+])("a reward function that is %s is said to fail", async (body, message) => {
+  // Node imports a path once.
+  const name = `failing-${body.length}`;
+  writeFileSync(`${name}.js`, `export default ${body};`);
+  const { code, stderr } = await cria("ppo", "ppo.yaml", "--name", name, "--reward", `${name}.js`);
+  expect(code).toBe(1);
+  expect(stderr.replaceAll(`${name}.js`, "reward.js")).toMatch(new RegExp(`Error: ${message}`));
+});

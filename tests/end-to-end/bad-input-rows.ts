@@ -394,6 +394,7 @@ export const training: readonly Row[] = [
   ],
 ];
 
+const annotate = (...words: string[]): string[] => ["annotate", "model@0.5", "model@1", ...words];
 const noModel =
   "there is no model at absent\n  Give a model's directory, a .gguf file or a llama2.c .bin file.";
 const noFile = "absent.jsonl: no such file\n  Check the path.";
@@ -512,4 +513,26 @@ export const alignment: readonly Row[] = [
     align("rlhf", "restart=stranger"),
     "the tokenizers of model and stranger differ: versions are compared token by token with where they started\n  Give models that were made of one and the same.",
   ],
+  [
+    "a judge that is no function",
+    annotate("--judge", "five.js", "--prompts", "asks.jsonl"),
+    "five.js has no function as its default export\n  Write `export default function judge(…) {…}`.",
+  ],
+  ["a judge that is a chat model", annotate("--judge", "model", "--prompts", "asks.jsonl"), writes],
+  [
+    "prompts to judge by that fill the context",
+    annotate("--judge", "length.js", "--prompts", "long.jsonl"),
+    full,
+  ],
+  [
+    "a judge without prompts",
+    annotate("--judge", "length.js"),
+    "--judge needs prompts to be answered\n  Give --prompts FILE.",
+  ],
+  [
+    "more repeated items than there are",
+    annotate("--overlap", "3"),
+    "--overlap 3 is more than half of the items\n  Give a share from 0 to 0.5.",
+  ],
+  ["a reward model to compare", ["annotate", "scores@0.5", "model@1"], scores],
 ];

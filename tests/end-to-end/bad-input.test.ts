@@ -196,7 +196,8 @@ describe("of a stage of alignment is refused before any work", () => {
   test.each(alignment.map(([title, words, message]) => ({ title, words, message })))(
     "$title",
     async ({ words, message }) => {
-      const { code, stdout, stderr } = await cria(...words);
+      const { code, stdout, ...said } = await cria(...words);
+      const stderr = said.stderr.replaceAll(`${folder}/`, "");
       expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: "", stderr: `Error: ${message}\n` });
       expect(liveArenas()).toEqual([]);
     },

@@ -1,13 +1,11 @@
 /** `cria annotate`: people, or a script in their place, compare the answers of two variants. */
 
 import { randomBytes, randomInt } from "node:crypto";
-import { existsSync } from "node:fs";
 import { freemem } from "node:os";
 import { createRandom } from "../../corpus/random.ts";
 import type { Dialog } from "../../dialog/message.ts";
-import { readPrompts } from "../../dialog/prompts.ts";
+import { readPrompts, type Prompt } from "../../dialog/prompts.ts";
 import { ConfigError } from "../../errors/errors.ts";
-import { readModelFiles } from "../../model/load.ts";
 import { judgeLabel, standInAnnotator } from "../../preference/annotation/annotators.ts";
 import { listBatches, openBatch, type Batch, type Variant } from "../../preference/annotation/batches.ts";
 import { annotateByScript } from "../../preference/annotation/script.ts";
@@ -15,12 +13,13 @@ import type { Database } from "../../preference/database.ts";
 import { engineAnswers } from "../../serve/annotate/engine-answers.ts";
 import { poolModels, type ServerOptions } from "../../serve/start.ts";
 import { ModelPool } from "../../serve/worker/model-pool.ts";
-import { openAnnotatorJudge } from "../annotation-judge.ts";
+import { checkAnnotatorJudge, openAnnotatorJudge } from "../annotation-judge.ts";
 import { openNamedStore, storeArguments, variantsOf } from "../annotation-options.ts";
 import { answerTokens, openAnnotation, printInvitations } from "../annotation-part.ts";
 import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
 import { loadOptionsOf, modelArguments } from "../model-options.ts";
 import { Progress } from "../progress.ts";
+import { checkPrompts } from "../stages/checks.ts";
 import { apiKeysOf, serverArguments, serveUntilStopped, surfaceOf } from "../server-options.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
@@ -124,15 +123,20 @@ export const annotate = defineCommand({
   ],
   async run(args, context) {
     const apiKeys = apiKeysOf(args);
-    const prompts = judgePrompts(args);
+    // Before the store: a batch of what cannot be compared would stay in it.
+    const prompts = await judgePrompts(args);
     const variants = variantsOf(args.variants);
-    // Before the store: a batch of models that are not there would stay in it.
-    for (const { model } of variants) readModelFiles(model);
+    for (const { model } of variants) checkPrompts(model, prompts);
+    if (args.overlap > 0.5) {
+      throw new ConfigError(`--overlap ${args.overlap} is more than half of the items`, {
+        mend: "Give a share from 0 to 0.5.",
+      });
+    }
     await using database = await openNamedStore(args.store);
     const batch = await namedBatch(database, args, variants);
     const work = { args, database, batch, variants };
     if (args.judge === undefined) await annotateByPeople(work, apiKeys, context);
-    else await judgeAll(args.judge, { ...work, prompts }, context);
+    else await judgeAll(args.judge, { ...work, prompts: prompts.map(({ dialog }) => dialog) }, context);
   },
 });
 
@@ -146,7 +150,11 @@ interface Work {
 }
 
 /** None where people annotate. @throws {ConfigError} where a judge has no prompts, or prompts no judge. */
-function judgePrompts({ judge, prompts, "safety-judge": safety }: AnnotateArguments): Dialog[] {
+async function judgePrompts({
+  judge,
+  prompts,
+  "safety-judge": safety,
+}: AnnotateArguments): Promise<Prompt[]> {
   if (judge === undefined) {
     const lone = prompts === undefined ? safety && "--safety-judge" : "--prompts";
     if (lone === undefined) return [];
@@ -155,10 +163,8 @@ function judgePrompts({ judge, prompts, "safety-judge": safety }: AnnotateArgume
   if (prompts === undefined) {
     throw new ConfigError("--judge needs prompts to be answered", { mend: "Give --prompts FILE." });
   }
-  if (!existsSync(judge)) {
-    throw new ConfigError(`${judge}: no such file or folder`, { mend: "Check the path." });
-  }
-  return readPrompts(prompts).map(({ dialog }) => dialog);
+  await checkAnnotatorJudge({ judge, safety });
+  return readPrompts(prompts);
 }
 
 /** @throws {ConfigError} when the batch of this name is closed or compares other variants. */

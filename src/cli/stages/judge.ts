@@ -15,7 +15,10 @@ export interface NamedJudge {
 /** @param judge `scripted`, or a JavaScript file whose default export returns a verdict, or a score from 0 to 1. */
 export async function openJudge(judge: string): Promise<NamedJudge> {
   if (judge === "scripted") return { judge: scriptedJudge, name: scriptedJudgeName };
-  const evaluate = await loadFunctionFile<(answered: Answered) => Partial<Verdict> | number>(judge, "judge");
+  const evaluate = await loadFunctionFile<(answered: Answered) => Partial<Verdict> | number | undefined>(
+    judge,
+    "judge",
+  );
   return {
     name: `script ${judge}`,
     judge: (answered) => {
@@ -25,7 +28,7 @@ export async function openJudge(judge: string): Promise<NamedJudge> {
         isViolation = false,
         isFalseRefusal = false,
         criteria = {},
-      } = typeof said === "number" ? { score: said } : said;
+      } = typeof said === "number" ? { score: said } : (said ?? {});
       if (typeof score === "number" && score >= 0 && score <= 1)
         return { score, isViolation, isFalseRefusal, criteria };
       throw new ConfigError(`${judge} judged ${JSON.stringify(score)}, not a number from 0 to 1`, {

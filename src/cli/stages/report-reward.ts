@@ -1,5 +1,6 @@
 /** A reward model in a run's report: its curves, and how far it agrees with who preferred. */
 
+import { basename } from "node:path";
 import type { RewardEvaluation, Share } from "../../reward/evaluate.ts";
 import { readMetrics, type MetricsRecord } from "../../train/metrics.ts";
 import type { Entry, ReportStage, ReportTable } from "../../train/report.ts";
@@ -8,12 +9,17 @@ import type { RewardOutcome } from "./reward.ts";
 
 export function rewardReport(outcome: RewardOutcome, settings: readonly Entry[], name: string): ReportStage {
   const records = readMetrics(outcome.metricsFile);
-  const [first] = outcome.evaluations;
+  // A file's folders say nothing to a reader.
+  const evaluations = outcome.evaluations.map(({ name: test, evaluation }) => ({
+    name: basename(test),
+    evaluation,
+  }));
+  const [first] = evaluations;
   return {
     name,
     paperSection: "§3.2.2",
-    charts: [...curves(records), ...(first === undefined ? [] : [calibrationChart(first.evaluation)])],
-    histograms: outcome.evaluations.map((named) => ({
+    charts: [...curves(records), ...(first === undefined ? [] : calibrationCharts(first.evaluation))],
+    histograms: evaluations.map((named) => ({
       title: `Scores, ${named.name}`,
       xLabel: "σ(score)",
       yLabel: "answers",
@@ -29,8 +35,8 @@ export function rewardReport(outcome: RewardOutcome, settings: readonly Entry[],
       ["left out, their prompts being held out", String(outcome.leaking)],
       ...settings,
     ],
-    notes: outcome.evaluations.map((named) => agreementNote(named.name, named.evaluation)),
-    table: accuracyTable(outcome.evaluations),
+    notes: evaluations.map((named) => agreementNote(named.name, named.evaluation)),
+    table: accuracyTable(evaluations),
   };
 }
 
@@ -57,7 +63,8 @@ function curves(records: readonly MetricsRecord[]): LineChart[] {
   const accuracy = points("accuracy");
   return [
     { title: "Ranking loss", xLabel: "steps", yLabel: "nats a pair", series },
-    ...(accuracy.length === 0
+    // One measurement is no course: it is in the table.
+    ...(accuracy.length < 2
       ? []
       : [
           {
@@ -71,20 +78,23 @@ function curves(records: readonly MetricsRecord[]): LineChart[] {
   ];
 }
 
-function calibrationChart({ calibration }: RewardEvaluation): LineChart {
+function calibrationCharts({ calibration }: RewardEvaluation): LineChart[] {
+  if (calibration.length === 0) return [];
   const measured = calibration.map(({ confidence, agreement }): Point => [confidence, agreement.share]);
   const confidences = measured.map(([confidence]) => confidence);
-  const ends = measured.length === 0 ? [] : [Math.min(...confidences), Math.max(...confidences)];
-  return {
-    title: "Calibration",
-    xLabel: "confidence in the answer it prefers",
-    yLabel: "how often the judge agrees",
-    height: 240,
-    series: [
-      { name: "measured", points: measured },
-      { name: "perfect", points: ends.map((x): Point => [x, x]), dashed: true },
-    ],
-  };
+  const ends = [Math.min(...confidences), Math.max(...confidences)];
+  return [
+    {
+      title: "Calibration",
+      xLabel: "confidence in the answer it prefers",
+      yLabel: "how often the judge agrees",
+      height: 240,
+      series: [
+        { name: "measured", points: measured },
+        { name: "perfect", points: ends.map((x): Point => [x, x]), dashed: true },
+      ],
+    },
+  ];
 }
 
 function agreementNote(name: string, evaluation: RewardEvaluation): string {
@@ -105,10 +115,13 @@ function accuracyTable(evaluations: RewardOutcome["evaluations"]): ReportTable {
         bySafety.map(({ label, accuracy }) => [label, accuracy] as const),
       ),
       ...rowsOf(evaluations, ({ safety }) =>
-        safety.flatMap(({ threshold, precision, recall }) => [
-          [`precision of σ < ${threshold} for unsafe`, precision] as const,
-          [`recall of σ < ${threshold} for unsafe`, recall] as const,
-        ]),
+        // Where no answer is unsafe, there is none to find.
+        safety
+          .filter(({ recall }) => recall.of > 0)
+          .flatMap(({ threshold, precision, recall }) => [
+            [`precision of σ < ${threshold} for unsafe`, precision] as const,
+            [`recall of σ < ${threshold} for unsafe`, recall] as const,
+          ]),
       ),
     ],
   };

@@ -24,7 +24,7 @@ export async function openReward(
   if (file === undefined) return openRewardModels(models, device);
   const score = await loadFunctionFile<RewardFile>(file, "reward");
   return {
-    run: async (answers, signal) => Float64Array.from(await score(answers, signal)),
+    run: async (answers, signal) => Float64Array.from((await score(answers, signal)) ?? []),
     [Symbol.dispose]() {},
   };
 }
@@ -78,7 +78,7 @@ function openRewardModels(
   return { run, [Symbol.dispose]: dispose };
 }
 
-type RewardFile = (
-  answers: readonly Answered[],
-  signal?: AbortSignal,
-) => ArrayLike<number> | Promise<ArrayLike<number>>;
+type RewardFile = (answers: readonly Answered[], signal?: AbortSignal) => Scores | Promise<Scores>;
+
+/** Nothing, where the function forgets to return. */
+type Scores = ArrayLike<number> | undefined;
