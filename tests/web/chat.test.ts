@@ -171,6 +171,32 @@ describe.skipIf(chromiumPath === undefined)("in Chromium (skipped where there is
     });
   });
 
+  test("a key that is filled in at once, as password managers do, is used", async () => {
+    const apiKey = "0123456789abcdef";
+    const keyed = await startServer({
+      models: [{ path: folder.path }],
+      model: { device: "cpu", threads: 1, parallel: 1, queue: 1 },
+      host: "127.0.0.1",
+      port: 0,
+      apiKeys: [apiKey],
+      pageFolder: pages,
+      report: (message) => wrong.push(message),
+    });
+    try {
+      const page = await (await browser.newContext()).newPage();
+      opened.push(page);
+      await page.goto(keyed.url);
+      await page.locator(".notice", { hasText: "This server wants an API key: see Settings." }).waitFor();
+      await page.keyboard.press("Alt+Comma");
+      await page.getByLabel("API key").fill(apiKey);
+      await page.getByRole("button", { name: "Done" }).click();
+      await page.locator(".model option", { hasText: "tiny" }).waitFor({ state: "attached", timeout: 5000 });
+      expect(await page.locator(".notice").count()).toBe(0);
+    } finally {
+      await keyed.close(0);
+    }
+  });
+
   test("a deleted conversation comes back", async () => {
     const page = await open();
     await setLongest(page, 16);

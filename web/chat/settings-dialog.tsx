@@ -103,7 +103,7 @@ function ApiKey({ apiKey, onChange }: { apiKey: string; onChange: (key: string) 
         autocomplete="off"
         value={draft}
         onInput={(event) => setDraft(event.currentTarget.value)}
-        onChange={() => onChange(draft)}
+        onChange={(event) => onChange(event.currentTarget.value)}
       />
     </label>
   );
