@@ -43,10 +43,8 @@ async function convert(from: string, to: string): Promise<{ seconds: number; pea
     stdio: ["ignore", "ignore", "inherit"],
   });
   const ended = new Promise<number | null>((end) => child.on("exit", end));
-  let isRunning = true;
-  void ended.then(() => (isRunning = false));
   let peakBytes = 0;
-  while (isRunning) {
+  while (child.exitCode === null && child.signalCode === null) {
     peakBytes = Math.max(peakBytes, peakOf(child.pid!));
     await sleep(200);
   }
