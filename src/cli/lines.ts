@@ -36,6 +36,35 @@ export async function* readLines(path: string | undefined): AsyncGenerator<strin
   if (rest !== "") yield withoutReturn(rest);
 }
 
+/**
+ * Lines in the groups that they arrive in.
+ *
+ * @yields all lines that came while the last group was worked on; at least one.
+ */
+export async function* arriving(lines: AsyncIterable<string>): AsyncGenerator<string[]> {
+  const waiting: string[] = [];
+  const reader = { hasEnded: false, wake: (): void => undefined };
+  const read = async (): Promise<void> => {
+    try {
+      for await (const line of lines) {
+        waiting.push(line);
+        reader.wake();
+      }
+    } finally {
+      reader.hasEnded = true;
+      reader.wake();
+    }
+  };
+  const reading = read();
+  // Whoever leaves early does not ask how reading ended.
+  reading.catch(() => undefined);
+  while (waiting.length > 0 || !reader.hasEnded) {
+    if (waiting.length > 0) yield waiting.splice(0);
+    else await new Promise<void>((come) => (reader.wake = come));
+  }
+  await reading;
+}
+
 // --- internal ---
 
 function withoutReturn(line: string): string {

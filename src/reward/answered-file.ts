@@ -3,29 +3,22 @@
  * messages, or `{"messages": […]}` ending with the answer. `"safety": true` tags a prompt.
  */
 
-import { isFields, readRecords, textField, type Fields } from "../dialog/json-records.ts";
+import { isFields, readRecord, readRecords, textField, type Fields } from "../dialog/json-records.ts";
 import type { Dialog } from "../dialog/message.ts";
 import { dialogsOfMessages } from "../dialog/messages.ts";
-import { CriaError, FormatError } from "../errors/errors.ts";
+import { FormatError } from "../errors/errors.ts";
 import type { Answered } from "./reward-function.ts";
 
 /** @throws {FormatError} naming the first line that has no prompt or no answer. */
 export function readAnswered(path: string): Answered[] {
   const file = readRecords(path);
-  return file.records.map((record, i) => {
-    try {
-      return answeredOf(record);
-    } catch (cause) {
-      if (!(cause instanceof CriaError)) throw cause;
-      const { message, mend } = cause;
-      throw new FormatError(`line ${file.lineOf(i)}: ${message}`, { file: path, mend, cause });
-    }
-  });
+  return file.records.map((record, i) =>
+    readRecord(path, `line ${file.lineOf(i)}`, () => answeredOf(record)),
+  );
 }
 
-// --- internal ---
-
-function answeredOf(record: Fields): Answered {
+/** @throws {FormatError} when the record has no prompt or no answer. */
+export function answeredOf(record: Fields): Answered {
   const isSafety = record["safety"] === true ? { isSafety: true } : {};
   if (record["messages"] === undefined)
     return { prompt: promptOf(record), answer: textField(record, "answer"), ...isSafety };
@@ -36,6 +29,8 @@ function answeredOf(record: Fields): Answered {
     mend: "End them with the assistant's message.",
   });
 }
+
+// --- internal ---
 
 function promptOf(record: Fields): Dialog {
   const prompt = record["prompt"];

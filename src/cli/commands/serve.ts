@@ -11,6 +11,7 @@ import { answerTokens, openAnnotation, printInvitations } from "../annotation-pa
 import { defineCommand, type ArgumentValues, type CommandContext } from "../command.ts";
 import { contextShiftArguments, keptTokensOf } from "../context-shift-options.ts";
 import { loadOptionsOf, modelArguments } from "../model-options.ts";
+import { openScoring, type ScoringPart } from "../scoring-part.ts";
 import { apiKeysOf, serverArguments, serveUntilStopped, surfaceOf } from "../server-options.ts";
 
 const { model: _, ...sharedArguments } = modelArguments;
@@ -95,6 +96,12 @@ const serveArguments = {
     valueHint: "NAME",
     description: "Adds a cloud's routes: sagemaker, azure, huggingface or vertex",
   },
+  reward: {
+    type: "string",
+    multiple: true,
+    valueHint: "MODEL",
+    description: "A reward model, as PATH or NAME=PATH, for /v1/score",
+  },
   annotate: {
     type: "string",
     valueHint: "DIR",
@@ -137,7 +144,8 @@ export const serve = defineCommand({
     "cria serve new=runs/v2/model old=runs/v1/model --annotate annotations --lead Lea --api-key-file keys.txt",
   ],
   async run(args, context) {
-    const options = optionsOf(args, context);
+    using scoring = openScoring(args.reward.map(modelOf), args);
+    const options = optionsOf(args, context, scoring);
     const listening = (url: string): void => void context.stderr.write(`Listening at ${url}\n`);
     if (args.annotate === undefined) {
       if (args.variant.length > 0) throw withoutAnnotation("variant");
@@ -176,7 +184,7 @@ export const serve = defineCommand({
 // --- internal ---
 
 /** @throws {ConfigError} when other machines could ask without a key. */
-function optionsOf(args: ServeArguments, context: CommandContext): ServerOptions {
+function optionsOf(args: ServeArguments, context: CommandContext, scoring: ScoringPart): ServerOptions {
   const apiKeys = apiKeysOf(args);
   if (!isLoopback(args.host) && apiKeys.length === 0 && !args["unsafe-no-auth"]) {
     throw new ConfigError(`--host ${args.host} lets other machines ask, and no API key is wanted of them`, {
@@ -192,7 +200,7 @@ function optionsOf(args: ServeArguments, context: CommandContext): ServerOptions
     ...(memory === undefined ? {} : { memoryBytes: 1e9 * memory }),
     apiKeys,
     corsOrigins: args["cors-origin"],
-    routes: args.cloud.map((cloud) => cloudRoutes(cloud as Cloud, process.env)),
+    routes: [...args.cloud.map((cloud) => cloudRoutes(cloud as Cloud, process.env)), ...scoring.routes],
     limits: { maxTokens: args["max-tokens"], requestSeconds: args.timeout },
     ...surfaceOf(args.log, context),
   };
