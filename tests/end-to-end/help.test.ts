@@ -20,8 +20,10 @@ describe.each(commandRows.map((row) => ({ row, name: row.name })))("cria $name",
     expect(stdout).toContain(`\nUsage\n  cria ${name}`);
     expect(stdout).toMatch(/\nExamples?\n {2}\$ cria /);
     const { args } = await row.load();
-    for (const [key, { type, description }] of Object.entries(args)) {
-      expect(stdout).toContain(type === "positional" ? key.toUpperCase() : `--${key}`);
+    for (const [key, { type, description, default: value }] of Object.entries(args)) {
+      // What is on is shown by the way to turn it off.
+      const option = type === "boolean" && value === "true" ? `--no-${key}` : `--${key}`;
+      expect(stdout).toContain(type === "positional" ? key.toUpperCase() : option);
       expect(description).not.toBe("");
     }
   });
