@@ -16,7 +16,7 @@ export interface Argument extends Omit<ArgDef, "type" | "default" | "options" | 
   readonly description: string;
   /** One letter, for `-s`. */
   readonly alias?: string;
-  /** Shown in the help and used when the argument is left out; the help shows a flag that is on as `--no-` and its name. */
+  /** Shown in the help and used when the argument is left out; a flag may be on. */
   readonly default?: string;
   readonly as?: "integer" | "number";
   /** Smallest number that is taken. */

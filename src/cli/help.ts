@@ -74,8 +74,13 @@ function usageOf(key: string, argument: Argument): string {
 
 function optionLabel(key: string, argument: Argument): string {
   const short = argument.alias === undefined ? "    " : `-${argument.alias}, `;
-  if (argument.type === "boolean") return `${short}--${argument.default === "true" ? "no-" : ""}${key}`;
+  if (argument.type === "boolean") return `${short}--${key}${isOn(argument) ? `, --no-${key}` : ""}`;
   return `${short}--${key} ${argument.valueHint ?? "VALUE"}`;
+}
+
+/** A flag that is on by default. */
+function isOn({ type, default: preset }: Argument): boolean {
+  return type === "boolean" && preset === "true";
 }
 
 function described(argument: Argument, style: Style): string {
@@ -83,7 +88,7 @@ function described(argument: Argument, style: Style): string {
     argument.type !== "positional" && argument.required === true ? "required" : "",
     argument.type !== "positional" && argument.multiple === true ? "may be repeated" : "",
     argument.choices === undefined ? "" : argument.choices.join(" | "),
-    argument.default === undefined || argument.type === "boolean" ? "" : `default ${argument.default}`,
+    argument.default === undefined || isOn(argument) ? "" : `default ${argument.default}`,
   ].filter((note) => note !== "");
   return argument.description + (notes.length === 0 ? "" : ` ${style.dim(`(${notes.join(", ")})`)}`);
 }

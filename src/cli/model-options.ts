@@ -51,7 +51,7 @@ export const modelArguments = {
   repack: {
     type: "boolean",
     default: "true",
-    description: "Use weights as they lie in the file, not repacked for this processor",
+    description: "Lay weights out for this processor (default), or use them as they lie in the file",
   },
 } as const satisfies Arguments;
 
