@@ -91,21 +91,16 @@ export interface OutcomeOptions {
 
 /** Ends a command whose outcome is a model to chat with: its report, and what it made, for people or as JSON. */
 export function tellOutcome(
-  context: Pick<CommandContext, "stdout">,
+  { stdout }: Pick<CommandContext, "stdout">,
   folder: RunFolder,
   outcome: Outcome,
   { isJson, stages }: OutcomeOptions,
 ): void {
   writeReport(folder, stages);
-  if (isJson) context.stdout.write(`${JSON.stringify(outcome)}\n`);
-  else tellModel(context, folder, outcome.checkpoint);
-}
-
-/** Ends a command that made a model to chat with. */
-export function tellModel(
-  { stdout }: Pick<CommandContext, "stdout">,
-  folder: RunFolder,
-  checkpoint: string,
-): void {
-  stdout.write(`Model: ${checkpoint}\nReport: ${folder.report}\nChat: cria chat ${checkpoint}\n`);
+  const { checkpoint } = outcome;
+  stdout.write(
+    isJson
+      ? `${JSON.stringify(outcome)}\n`
+      : `Model: ${checkpoint}\nReport: ${folder.report}\nChat: cria chat ${checkpoint}\n`,
+  );
 }

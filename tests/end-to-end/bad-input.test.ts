@@ -218,7 +218,13 @@ describe("a run's folder", () => {
 
   test("that was begun with another recipe is not gone on with", async () => {
     const words = ["pretrain", "tiny.yaml", "--name", "begun"];
-    expect((await said(...words)).code).toBe(0);
+    const begun = await said(...words, "--json");
+    expect(begun.code).toBe(0);
+    expect(JSON.parse(begun.stdout)).toMatchObject({
+      checkpoint: "runs/begun/checkpoints/step-00000003",
+      tokens: 96,
+      baseline: { order: 5 },
+    });
     expect(await said(...words, "--set", "lr=1")).toEqual({
       code: 1,
       stdout: "",

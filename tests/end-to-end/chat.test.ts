@@ -77,6 +77,9 @@ test("that was saved can be trained on", async () => {
   const { code, stdout } = await cria(work.folder, "sft", "tune.yaml", ...tuning);
   expect(code).toBe(0);
   expect(stdout).toMatch(/^Model: runs\/tune\/checkpoints\/step-0000000\d\n/);
+  const again = await cria(work.folder, "sft", "tune.yaml", ...tuning, "--json");
+  const { checkpoint } = JSON.parse(again.stdout) as { checkpoint: string };
+  expect(stdout.split("\n")[0]).toBe(`Model: ${checkpoint}`);
   const shown = await cria(work.folder, "sft", "tune.yaml", ...tuning, "--debug");
   expect(shown.code).toBe(0);
   expect(shown.stdout).toContain("<<SYS>>");

@@ -5,16 +5,16 @@ import { makeDirectory } from "../../formats/make-directory.ts";
 import { writeFileAtomically } from "../../formats/atomic-file.ts";
 import { PretrainRecipe } from "../../pretrain/recipe.ts";
 import { readRecipe } from "../../train/recipe-file.ts";
-import { reportHtml, type Entry } from "../../train/report.ts";
+import { reportHtml } from "../../train/report.ts";
 import type { RunFolder } from "../../train/run-folder.ts";
 import { defineCommand, type CommandContext } from "../command.ts";
 import { packageFile } from "../package-file.ts";
-import { nameArg, openRecipeFolder, recipeArg, setArg } from "../recipe-run.ts";
-import { ngramBaseline } from "../stages/baseline.ts";
+import { jsonArg, nameArg, openRecipeFolder, pathsOf, recipeArg, setArg } from "../recipe-run.ts";
+import { ngramBaseline, type Baseline } from "../stages/baseline.ts";
 import { openCorpus, openPrepared } from "../stages/corpus.ts";
 import { resumable } from "../stages/context.ts";
 import { checkPretraining, pretrainStage, type PretrainOutcome } from "../stages/pretrain.ts";
-import { corpusStage, pretrainReport, pretrainSummary } from "../stages/report.ts";
+import { corpusStage, pretrainNumbers, pretrainReport, pretrainSummary } from "../stages/report.ts";
 
 export const pretrainCommand = defineCommand({
   details:
@@ -24,19 +24,27 @@ export const pretrainCommand = defineCommand({
     recipe: recipeArg,
     name: nameArg,
     set: setArg("lr=1e-3"),
+    json: jsonArg,
   },
   examples: [
     "cria pretrain recipes/small.yaml",
     "cria pretrain recipes/small.yaml --name tiny --set model=tiny --set steps=100",
   ],
-  async run({ recipe: path, name, set }, context) {
+  async run({ recipe: path, name, set, json }, context) {
     const recipe = readRecipe(PretrainRecipe, packageFile(path), set);
     checkPretraining(recipe);
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: mayChange });
-    const { outcome, summary } = await resumable(context, () => runStage(recipe, folder, context));
+    const { outcome, baseline } = await resumable(context, () => runStage(recipe, folder, context));
+    const { checkpoint, metricsFile } = outcome;
     const { stdout } = context;
+    if (json) {
+      const numbers = pretrainNumbers(outcome);
+      stdout.write(`${JSON.stringify({ checkpoint, metricsFile, ...numbers, baseline })}\n`);
+      return;
+    }
+    const summary = pretrainSummary(outcome, baseline);
     stdout.write(summary.map(([key, value]) => `${key}: ${value}\n`).join(""));
-    stdout.write(`Model: ${outcome.checkpoint}\nReport: ${folder.report}\n`);
+    stdout.write(`Model: ${checkpoint}\nReport: ${folder.report}\n`);
   },
 });
 
@@ -55,7 +63,7 @@ export const mayChange = [
 
 interface Ran {
   readonly outcome: PretrainOutcome;
-  readonly summary: readonly Entry[];
+  readonly baseline: Baseline | undefined;
 }
 
 /** Prepares the corpus, trains and writes the report. */
@@ -65,15 +73,13 @@ async function runStage(recipe: PretrainRecipe, folder: RunFolder, context: Comm
   const stageFolder = join(folder.path, "pretrain");
   makeDirectory(stageFolder);
   const baseline = await ngramBaseline(corpus, stageFolder, context);
-  const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-  const outcome = await pretrainStage(recipe, corpus, paths, context);
-  const summary = pretrainSummary(outcome, baseline);
+  const outcome = await pretrainStage(recipe, corpus, pathsOf(folder), context);
   const report = reportHtml({
     title: folder.name,
-    summary,
+    summary: pretrainSummary(outcome, baseline),
     stages: [corpusStage(corpus), pretrainReport(outcome, baseline)],
     samples: [],
   });
   writeFileAtomically(folder.report, report);
-  return { outcome, summary };
+  return { outcome, baseline };
 }

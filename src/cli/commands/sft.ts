@@ -6,7 +6,15 @@ import { readRecipe } from "../../train/recipe-file.ts";
 import type { Entry } from "../../train/report.ts";
 import { defineCommand } from "../command.ts";
 import { packageFile } from "../package-file.ts";
-import { nameArg, openRecipeFolder, recipeArg, setArg, tellModel, writeReport } from "../recipe-run.ts";
+import {
+  jsonArg,
+  nameArg,
+  openRecipeFolder,
+  pathsOf,
+  recipeArg,
+  setArg,
+  tellOutcome,
+} from "../recipe-run.ts";
 import { readExamples, sftStage } from "../stages/sft.ts";
 import { resumable } from "../stages/context.ts";
 import { sftReport } from "../stages/report.ts";
@@ -25,12 +33,13 @@ export const sftCommand = defineCommand({
       type: "boolean",
       description: "Show the first examples' tokens coloured by what is trained on, and stop",
     },
+    json: jsonArg,
   },
   examples: [
     "cria sft recipes/faq.yaml",
     "cria sft recipes/faq.yaml --set model=runs/speedrun/model --debug",
   ],
-  async run({ recipe: path, name, set, debug }, context) {
+  async run({ recipe: path, name, set, debug, json }, context) {
     const read = readRecipe(SftRecipe, packageFile(path), set);
     const recipe = { ...read, data: packageFile(read.data) };
     if (debug) {
@@ -41,11 +50,9 @@ export const sftCommand = defineCommand({
       return;
     }
     using folder = openRecipeFolder({ path, name, recipe, mayDiffer: mayChange });
-    const paths = { folder: folder.path, checkpoints: folder.checkpoints, samples: folder.samples };
-    const outcome = await resumable(context, () => sftStage(recipe, paths, context));
+    const outcome = await resumable(context, () => sftStage(recipe, pathsOf(folder), context));
     const stages = [sftReport(outcome, sftSettings(recipe))];
-    writeReport(folder, stages);
-    tellModel(context, folder, outcome.checkpoint);
+    tellOutcome(context, folder, outcome, { isJson: json, stages });
   },
 });
 

@@ -91,6 +91,27 @@ export function sftReport(outcome: SftOutcome, settings: readonly Entry[]): Repo
   };
 }
 
+export interface PretrainNumbers {
+  readonly bitsPerByte: number | undefined;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+}
+
+/** The last measurements of a pretraining run. */
+export function pretrainNumbers({ metricsFile }: PretrainOutcome): PretrainNumbers {
+  const records = existsSync(metricsFile) ? readMetrics(metricsFile) : [];
+  const last = records.findLast(({ tokens }) => tokens !== undefined);
+  const measured = records.findLast((record) => record["bitsPerByte"] !== undefined)?.["bitsPerByte"];
+  const [tokens, seconds] = [last?.tokens ?? 0, last?.seconds ?? 0];
+  return {
+    bitsPerByte: typeof measured === "number" ? measured : undefined,
+    tokens,
+    seconds,
+    tokensPerSecond: seconds === 0 ? 0 : tokens / seconds,
+  };
+}
+
 /** What a run trained on, how fast, and what it reached beside the baseline. */
 export function pretrainSummary(outcome: PretrainOutcome, baseline: Baseline | undefined): Entry[] {
   const { bitsPerByte, tokens, seconds, tokensPerSecond } = pretrainNumbers(outcome);
@@ -117,29 +138,8 @@ export function pointsOf(
 
 // --- internal ---
 
-interface PretrainNumbers {
-  readonly bitsPerByte: number | undefined;
-  readonly tokens: number;
-  readonly seconds: number;
-  readonly tokensPerSecond: number;
-}
-
 function inBits(bitsPerByte: number): string {
   return `${bitsPerByte.toFixed(3)} bits per byte`;
-}
-
-/** The last measurements of a pretraining run. */
-function pretrainNumbers({ metricsFile }: PretrainOutcome): PretrainNumbers {
-  const records = existsSync(metricsFile) ? readMetrics(metricsFile) : [];
-  const last = records.findLast(({ tokens }) => tokens !== undefined);
-  const measured = records.findLast((record) => record["bitsPerByte"] !== undefined)?.["bitsPerByte"];
-  const [tokens, seconds] = [last?.tokens ?? 0, last?.seconds ?? 0];
-  return {
-    bitsPerByte: typeof measured === "number" ? measured : undefined,
-    tokens,
-    seconds,
-    tokensPerSecond: seconds === 0 ? 0 : tokens / seconds,
-  };
 }
 
 function pretrainSettings({ options, config }: PretrainOutcome): Entry[] {
