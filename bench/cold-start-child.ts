@@ -17,7 +17,7 @@ await (side === "node-llama-cpp" ? theirs() : ours());
 
 async function ours(): Promise<void> {
   const repack = side === "packed";
-  using model = loadModel(file, { threads: Number(threads), contextTokens, cacheType: "f16", repack });
+  using model = await loadModel(file, { threads: Number(threads), contextTokens, cacheType: "f16", repack });
   const opened = performance.now();
   const logits = await model.decoder.read(prompt);
   report(opened, logits.indexOf(Math.max(...logits)));

@@ -55,7 +55,7 @@ interface Growth {
 async function grown(path: string, options: BackendOptions): Promise<Growth> {
   let early = 0;
   for (let i = 1; i <= cycles; i += 1) {
-    using model = loadModel(path, options);
+    using model = await loadModel(path, options);
     await model.decoder.read([1, 5, 9]);
     if (i === Math.floor(cycles / 5)) early = process.memoryUsage().rss;
   }

@@ -2,7 +2,7 @@
  * Cria as a library: open a model and generate, talk, or measure; read and write the formats; train.
  *
  *     import { loadModel } from "cria";
- *     await using model = loadModel("model.gguf");
+ *     await using model = await loadModel("model.gguf");
  *     for await (const event of model.chat([{ role: "user", content: "Why?" }])) process.stdout.write(event.text);
  *
  * What is not exported here is not public.

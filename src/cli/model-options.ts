@@ -145,8 +145,11 @@ export const samplingArguments = {
 } as const satisfies Arguments;
 
 /** The caller disposes it. */
-export function openModel(args: ArgumentValues<typeof modelArguments>): LoadedModel {
-  return loadModel(args.model, loadOptionsOf(args));
+export function openModel(
+  args: ArgumentValues<typeof modelArguments>,
+  signal: AbortSignal,
+): Promise<LoadedModel> {
+  return loadModel(args.model, { ...loadOptionsOf(args), signal });
 }
 
 /** @throws {ConfigError} for a type of cache that there is not. */

@@ -7,7 +7,7 @@ import type { Dialog } from "../dialog/message.ts";
 import { readChatTemplate } from "../dialog/template-source.ts";
 import { Decoder } from "../model/decoder.ts";
 import type { CacheType } from "../model/kv-cache.ts";
-import { openWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
+import { loadWeights, readModelFiles, type ModelFiles } from "../model/load.ts";
 import { openBackend, type Backend, type BackendOptions } from "../tensor/backend.ts";
 import { tokenizerOfModel } from "../tokenizer/open.ts";
 import { unusedIds, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -26,6 +26,8 @@ export interface LoadOptions extends BackendOptions {
   readonly cacheType?: CacheType;
   /** Whether matrices are laid out anew where this processor then multiplies faster, in memory of their own: yes when left out. */
   readonly repack?: boolean;
+  /** Ends the loading. */
+  readonly signal?: AbortSignal;
 }
 
 /** What the texts of a model are like; what is left out is Meta's, and a seed of chance. */
@@ -41,7 +43,7 @@ export interface AnswerSettings extends Partial<Omit<TextOptions, "next" | "stop
 /**
  * A model, its tokenizer and one decoder, which its texts take turns with.
  *
- *     await using model = loadModel("model.gguf");
+ *     await using model = await loadModel("model.gguf");
  *     for await (const event of model.chat([{ role: "user", content: "Why?" }])) process.stdout.write(event.text);
  */
 export interface LoadedModel extends Disposable, AsyncDisposable {
@@ -69,12 +71,13 @@ export interface LoadedModel extends Disposable, AsyncDisposable {
 }
 
 /**
- * Opens a Hugging Face directory, a `.gguf` file or a llama2.c `.bin`; the caller disposes it.
+ * Opens a Hugging Face directory, a `.gguf` file or a llama2.c `.bin`; the caller disposes it. What is copied out of
+ * the files or packed is so on another thread: the event loop stays free.
  *
  * @throws {ConfigError} when something is missing. @throws {FormatError} when a file is damaged.
- * @throws {EngineError} when the memory does not suffice.
+ * @throws {EngineError} when the memory does not suffice. @throws the signal's reason when it is aborted.
  */
-export function loadModel(path: string, options: LoadOptions = {}): LoadedModel {
+export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
   const files = readModelFiles(path);
   const tokenizer = tokenizerOfModel(path, files.config.vocabSize, options.tokenizer);
   const owned: Disposable[] = [];
@@ -85,8 +88,8 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
   try {
     const backend = openBackend(options);
     owned.push(backend);
-    const { contextTokens, cacheType, repack = true } = options;
-    const weights = openWeights(backend, files, { repack, unusedIds: unusedIds(tokenizer) });
+    const { contextTokens, cacheType, repack = true, signal } = options;
+    const weights = await loadWeights(backend, files, { repack, unusedIds: unusedIds(tokenizer), signal });
     owned.push(weights);
     const decoder = new Decoder(backend, weights, {
       ...(contextTokens === undefined ? {} : { contextTokens }),

@@ -18,7 +18,7 @@ import { readTensorAsF32, scaledGroups, type TensorInfo } from "../formats/tenso
 import { hasOnlyTorchWeights, readTorchDirectory } from "../formats/torch-file.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { dtypes, isFloat, isQuantised } from "../tensor/dtype.ts";
-import { canPack, openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
+import { canPack, loadFileStorage, openFileStorage, type FileTensor } from "../tensor/file-storage.ts";
 import { sameShape, shapeText } from "../tensor/shape.ts";
 import { configFromGguf, configFromHuggingFace, llamaConfig, type LlamaConfig } from "./config.ts";
 import { configFromMeta } from "./meta-params.ts";
@@ -90,25 +90,24 @@ export interface OpenOptions {
 }
 
 /** Weights for generation, in place where possible; the caller disposes them. */
-export function openWeights(
+export function openWeights(backend: Backend, files: ModelFiles, options: OpenOptions = {}): OwnedWeights {
+  const storage = openFileStorage("weights", backend, generationSpecs(backend, files, options));
+  return ownedWeights(files.config, storage, options.unusedIds);
+}
+
+/**
+ * The same with an event loop that stays free.
+ *
+ * @throws the signal's reason when it is aborted, between two tensors.
+ */
+export async function loadWeights(
   backend: Backend,
   files: ModelFiles,
-  { repack = true, unusedIds = [] }: OpenOptions = {},
-): OwnedWeights {
-  const specs: Record<string, FileTensor> = {};
-  for (const [name, info] of files.tensors) {
-    // f16 too: on processors with AMX its kernels read prompts faster, and do not round the states to f16.
-    const isPackable = repack && (isQuantised(info.type) || info.type === "f16");
-    const spec = { ...fileTensor(files, name, info), isPackable };
-    if (name !== embeddingName) {
-      specs[name] = spec;
-      continue;
-    }
-    // Its rows are looked up, which a packed one does not allow: a head that is tied to it is packed beside it.
-    specs[name] = { ...spec, isPackable: false };
-    if (files.config.isTied && files.head === "next-token" && canPack(backend, spec)) specs[headName] = spec;
-  }
-  return ownedWeights(files.config, openFileStorage("weights", backend, specs), unusedIds);
+  options: OpenOptions & { readonly signal?: AbortSignal | undefined } = {},
+): Promise<OwnedWeights> {
+  const specs = generationSpecs(backend, files, options);
+  const storage = await loadFileStorage("weights", backend, specs, options.signal);
+  return ownedWeights(files.config, storage, options.unusedIds);
 }
 
 /**
@@ -250,6 +249,27 @@ function isTorchFile(path: string): boolean {
 function storedName(format: ModelFormat, name: string): string {
   if (format === "huggingface") return huggingFaceName(name);
   return format === "gguf" ? ggufName(name) : name;
+}
+
+function generationSpecs(
+  backend: Backend,
+  files: ModelFiles,
+  { repack = true }: OpenOptions,
+): Record<string, FileTensor> {
+  const specs: Record<string, FileTensor> = {};
+  for (const [name, info] of files.tensors) {
+    // f16 too: on processors with AMX its kernels read prompts faster, and do not round the states to f16.
+    const isPackable = repack && (isQuantised(info.type) || info.type === "f16");
+    const spec = { ...fileTensor(files, name, info), isPackable };
+    if (name !== embeddingName) {
+      specs[name] = spec;
+      continue;
+    }
+    // Its rows are looked up, which a packed one does not allow: a head that is tied to it is packed beside it.
+    specs[name] = { ...spec, isPackable: false };
+    if (files.config.isTied && files.head === "next-token" && canPack(backend, spec)) specs[headName] = spec;
+  }
+  return specs;
 }
 
 function fileTensor(files: ModelFiles, name: string, info: StoredWeight): FileTensor {

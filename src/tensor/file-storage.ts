@@ -39,37 +39,40 @@ export function openFileStorage(
   backend: Backend,
   specs: Readonly<Record<string, FileTensor>>,
 ): Storage {
-  const owned: Arena[] = [];
-  const opened: OpenedFile[] = [];
-  const dispose = (): void => {
-    for (const arena of owned.toReversed()) arena[Symbol.dispose]();
-    // Tensors lie in the files: they are closed after the arenas are freed.
-    backend.afterRuns(() => {
-      for (const file of opened) file[Symbol.dispose]();
-    });
-  };
+  const { storage, copied, bytesOf, release } = place(name, backend, specs);
   try {
-    const files = new Map<string, OpenedFile>();
-    const paths = new Set<string>();
-    for (const { file, more = [] } of Object.values(specs)) {
-      for (const place of [{ file }, ...more]) paths.add(place.file);
+    for (const part of copied) {
+      part.tensor.writeBytes(bytesOf(part));
+      release(part);
     }
-    for (const file of paths) {
-      const source = openWhole(file, backend);
-      opened.push(source);
-      files.set(file, source);
-    }
-    const capacity = Math.max(1, Object.keys(specs).length);
-    const newArena = (bufferType?: Pointer): Arena => {
-      const arena = new Arena(name, backend, capacity, bufferType);
-      owned.push(arena);
-      return arena;
-    };
-    const tensors = placeTensors(newArena, specs, files);
-    const bytes = Object.values(tensors).reduce((total, tensor) => total + tensor.bytes, 0);
-    return { tensors, bytes, [Symbol.dispose]: dispose };
+    return storage;
   } catch (error) {
-    dispose();
+    storage[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * The same with an event loop that stays free: what is copied or packed is so on another thread.
+ *
+ * @throws the signal's reason when it is aborted, between two tensors.
+ */
+export async function loadFileStorage(
+  name: string,
+  backend: Backend,
+  specs: Readonly<Record<string, FileTensor>>,
+  signal?: AbortSignal,
+): Promise<Storage> {
+  const { storage, copied, bytesOf, release } = place(name, backend, specs);
+  try {
+    for (const part of copied) {
+      signal?.throwIfAborted();
+      await part.tensor.writeBytesAsync(bytesOf(part));
+      release(part);
+    }
+    return storage;
+  } catch (error) {
+    storage[Symbol.dispose]();
     throw error;
   }
 }
@@ -92,17 +95,71 @@ interface OpenedFile extends Disposable {
   read(offset: number, bytes: number): Uint8Array;
 }
 
+interface Copied {
+  readonly tensor: Tensor;
+  readonly spec: FileTensor;
+}
+
+/** Tensors that lie where they shall, and those of them whose bytes are still to be copied. */
+interface Placed {
+  readonly storage: Storage;
+  readonly copied: readonly Copied[];
+  readonly bytesOf: (copied: Copied) => Uint8Array;
+  /** What is in memory of its own now need not be there twice. */
+  readonly release: (copied: Copied) => void;
+}
+
+function place(name: string, backend: Backend, specs: Readonly<Record<string, FileTensor>>): Placed {
+  const owned: Arena[] = [];
+  const files = new Map<string, OpenedFile>();
+  const dispose = (): void => {
+    for (const arena of owned.toReversed()) arena[Symbol.dispose]();
+    // Tensors lie in the files: they are closed after the arenas are freed.
+    backend.afterRuns(() => {
+      for (const file of files.values()) file[Symbol.dispose]();
+    });
+  };
+  try {
+    const paths = Object.values(specs).flatMap(({ file, more = [] }) => [
+      file,
+      ...more.map((part) => part.file),
+    ]);
+    for (const path of new Set(paths)) files.set(path, openWhole(path, backend));
+    const capacity = Math.max(1, Object.keys(specs).length);
+    const newArena = (bufferType?: Pointer): Arena => {
+      const arena = new Arena(name, backend, capacity, bufferType);
+      owned.push(arena);
+      return arena;
+    };
+    const { tensors, copied } = placeTensors(newArena, specs, files);
+    const bytes = Object.values(tensors).reduce((total, tensor) => total + tensor.bytes, 0);
+    const read = ({ file, offset, bytes }: FilePlace): Uint8Array => files.get(file)!.read(offset, bytes);
+    return {
+      storage: { tensors, bytes, [Symbol.dispose]: dispose },
+      copied,
+      bytesOf: ({ spec }) => spec.convert?.(read(spec), (spec.more ?? []).map(read)) ?? read(spec),
+      release({ spec }) {
+        for (const { file, offset, bytes } of [spec, ...(spec.more ?? [])])
+          files.get(file)!.mapped?.release(offset, bytes);
+      },
+    };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
 function placeTensors(
   newArena: (bufferType?: Pointer) => Arena,
   specs: Readonly<Record<string, FileTensor>>,
   files: ReadonlyMap<string, OpenedFile>,
-): Record<string, Tensor> {
+): { readonly tensors: Record<string, Tensor>; readonly copied: readonly Copied[] } {
   const arena = newArena();
   const { ggml } = arena.backend.library;
   const packing = new Packing(arena.backend, newArena);
   const buffers = new Map<string, Pointer>();
   const tensors: Record<string, Tensor> = {};
-  const copied: [Tensor, FileTensor][] = [];
+  const copied: Copied[] = [];
   for (const [key, spec] of Object.entries(specs)) {
     checkTensor(key, spec.shape, spec.dtype ?? "f32");
     const packed = spec.isPackable === true ? packing.arenaFor(spec) : undefined;
@@ -110,12 +167,12 @@ function placeTensors(
     checkBytes(key, tensor, spec);
     tensors[key] = tensor;
     if (packed !== undefined) {
-      copied.push([tensor, spec]);
+      copied.push({ tensor, spec });
       continue;
     }
     const mapped = files.get(spec.file)?.mapped;
     if (mapped === undefined || spec.convert !== undefined || spec.offset % alignment !== 0) {
-      copied.push([tensor, spec]);
+      copied.push({ tensor, spec });
       continue;
     }
     const buffer = buffers.get(spec.file) ?? arena.adopt(mapped);
@@ -125,17 +182,7 @@ function placeTensors(
   // Takes memory for those that have none yet.
   arena.allocate();
   packing.allocate();
-  for (const [tensor, spec] of copied) copyInto(tensor, spec, files);
-  return tensors;
-}
-
-function copyInto(tensor: Tensor, spec: FileTensor, files: ReadonlyMap<string, OpenedFile>): void {
-  const read = ({ file, offset, bytes }: FilePlace): Uint8Array => files.get(file)!.read(offset, bytes);
-  const { more = [] } = spec;
-  const bytes = read(spec);
-  tensor.writeBytes(spec.convert === undefined ? bytes : spec.convert(bytes, more.map(read)));
-  // What is in memory of its own now need not be there twice.
-  for (const place of [spec, ...more]) files.get(place.file)!.mapped?.release(place.offset, place.bytes);
+  return { tensors, copied };
 }
 
 /** Arenas of packed tensors, and what is known of sizes. */

@@ -105,6 +105,35 @@ export class Tensor {
 
   /** Copies bytes in from `offset` on, for data that is streamed from a file. */
   writeBytes(bytes: Uint8Array, offset = 0): void {
+    this.#checkBytes(bytes, offset);
+    if (bytes.byteLength > 0) {
+      this.#arena.backend.library.ggml.tensorSet(this.#withMemory("write"), bytes, offset, bytes.byteLength);
+    }
+  }
+
+  /** Copies all of its bytes in on another thread. Until it is done neither the arena nor the bytes may go. */
+  async writeBytesAsync(bytes: Uint8Array): Promise<void> {
+    this.#checkBytes(bytes, 0);
+    if (bytes.byteLength === 0) return;
+    const { ggml } = this.#arena.backend.library;
+    const ptr = this.#withMemory("write");
+    await new Promise<void>((done, fail) => {
+      ggml.tensorSet.async(ptr, bytes, 0, bytes.byteLength, (error) => {
+        if (error === null) done();
+        else
+          fail(
+            new EngineError("a tensor was not written", { call: "ggml_backend_tensor_set", cause: error }),
+          );
+      });
+    });
+  }
+
+  /** Sets every byte to zero. */
+  clear(): void {
+    this.#arena.backend.library.ggml.tensorMemset(this.#withMemory("write"), 0, 0, this.bytes);
+  }
+
+  #checkBytes(bytes: Uint8Array, offset: number): void {
     if (this.limit > 0) throw new ConfigError("write: indices are written as numbers, which are checked");
     if (!Number.isSafeInteger(offset) || offset < 0 || offset + bytes.byteLength > this.bytes) {
       throw new ConfigError(
@@ -113,14 +142,6 @@ export class Tensor {
     }
     if (this.isPacked && bytes.byteLength !== this.bytes)
       throw new ConfigError(`write: ${shapeText(this.shape)} is packed for products, and is written whole`);
-    if (bytes.byteLength > 0) {
-      this.#arena.backend.library.ggml.tensorSet(this.#withMemory("write"), bytes, offset, bytes.byteLength);
-    }
-  }
-
-  /** Sets every byte to zero. */
-  clear(): void {
-    this.#arena.backend.library.ggml.tensorMemset(this.#withMemory("write"), 0, 0, this.bytes);
   }
 
   #withMemory(what: string): Pointer {

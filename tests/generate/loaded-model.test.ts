@@ -31,21 +31,28 @@ beforeEach(async () => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 test("a model that was saved says the same when it is opened, bit for bit", async () => {
-  using opened = loadModel(model, { threads: 1 });
+  using opened = await loadModel(model, { threads: 1 });
   expect(opened.files.config).toEqual(config);
   expect(opened.tokenizer.encode("a b")).toEqual(tokenizer.encode("a b"));
   expect(await opened.decoder.read([1, 20, 30])).toEqual(logits);
 });
 
-test("a longer or shorter context may be asked for", () => {
-  using short = loadModel(model, { threads: 1, contextTokens: 16 });
+test("the event loop goes on while weights are copied", async () => {
+  let hasTurned = false;
+  setImmediate(() => (hasTurned = true));
+  using _ = await loadModel(model, { threads: 1 });
+  expect(hasTurned).toBe(true);
+});
+
+test("a longer or shorter context may be asked for", async () => {
+  using short = await loadModel(model, { threads: 1, contextTokens: 16 });
   expect(short.decoder.contextTokens).toBe(16);
-  using own = loadModel(model, { threads: 1 });
+  using own = await loadModel(model, { threads: 1 });
   expect(own.decoder.contextTokens).toBe(config.maxSeqLen);
 });
 
-test("disposing twice is safe", () => {
-  const opened = loadModel(model, { threads: 1 });
+test("disposing twice is safe", async () => {
+  const opened = await loadModel(model, { threads: 1 });
   opened[Symbol.dispose]();
   opened[Symbol.dispose]();
 });
@@ -56,16 +63,27 @@ describe("when it cannot be opened, nothing stays open:", () => {
     ["a context that is none", { contextTokens: 0.5 }, /^a context of 0.5 tokens is no positive integer$/],
     ["a device that is not there", { device: "tpu" }, /^there is no device "tpu"$/],
     ["a tokenizer that is not there", { tokenizer: "/absent/tokenizer.model" }, /does not exist$/],
-  ])("%s", (_title, options, message) => {
-    expect(() => loadModel(model, { threads: 1, ...options })).toThrow(message);
+  ])("%s", async (_title, options, message) => {
+    await expect(loadModel(model, { threads: 1, ...options })).rejects.toThrow(message);
     expect(liveArenas()).toEqual([]);
   });
 
-  test("weights that were cut short", () => {
+  test("a signal that is aborted while weights are copied", async () => {
+    // Queries and keys are turned, and so are copied one after the other.
+    const loading = new AbortController();
+    const opening = loadModel(model, { threads: 1, signal: loading.signal });
+    loading.abort(new Error("no longer wanted"));
+    await expect(opening).rejects.toThrow("no longer wanted");
+    expect(liveArenas()).toEqual([]);
+  });
+
+  test("weights that were cut short", async () => {
     const cut = join(folder, "cut");
     cpSync(model, cut, { recursive: true });
     truncateSync(join(cut, "model.safetensors"), 40_000);
-    expect(() => loadModel(cut, { threads: 1 })).toThrow(/its data ends at byte \d+, the file at 40000$/);
+    await expect(loadModel(cut, { threads: 1 })).rejects.toThrow(
+      /its data ends at byte \d+, the file at 40000$/,
+    );
     expect(liveArenas()).toEqual([]);
   });
 });
@@ -78,7 +96,7 @@ describe("as a library", () => {
   };
 
   test("an answer follows from its seed, also when several are asked for at once", async () => {
-    await using opened = loadModel(model, { threads: 1 });
+    await using opened = await loadModel(model, { threads: 1 });
     const settings = { seed: 3, maxTokens: 8, temperature: 1, topP: 1 };
     const ask = (content: string) => said(opened.chat([{ role: "user", content }], settings));
     const [first, second, again] = await Promise.all([ask("Who?"), ask("Why?"), ask("Who?")]);
@@ -89,7 +107,7 @@ describe("as a library", () => {
   });
 
   test("whoever stops listening gives the model back, and an aborted text ends so", async () => {
-    await using opened = loadModel(model, { threads: 1 });
+    await using opened = await loadModel(model, { threads: 1 });
     for await (const event of opened.complete("The", { seed: 1 })) {
       expect(event.type).toBe("token");
       break;
@@ -100,7 +118,7 @@ describe("as a library", () => {
   });
 
   test("a text is held to a schema, to JSON or to a grammar, in a chat and out of it", async () => {
-    await using opened = loadModel(model, { threads: 1 });
+    await using opened = await loadModel(model, { threads: 1 });
     const settings = { seed: 1, temperature: 1, topP: 1, maxTokens: 60 };
     const schema = {
       type: "object",
@@ -123,7 +141,7 @@ describe("as a library", () => {
   });
 
   test("embeddings have length 1, and are the text's", async () => {
-    await using opened = loadModel(model, { threads: 1 });
+    await using opened = await loadModel(model, { threads: 1 });
     const [mean, again, last, other] = [
       await opened.embed("a b"),
       await opened.embed("a b", "mean"),

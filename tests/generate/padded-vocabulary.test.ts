@@ -69,7 +69,7 @@ describe.each(["the folder", "a GGUF file of it"])("of %s", (kind) => {
   });
 
   test.each([0, 1])("at temperature %d none is drawn, nor among the most probable", async (temperature) => {
-    using opened = loadModel(path, { threads: 1 });
+    using opened = await loadModel(path, { threads: 1 });
     const settings = { temperature, topP: 1, maxTokens: 40, seed: 1, topLogprobs: 5 };
     const ids: number[] = [];
     for await (const event of opened.complete("a", settings)) {

@@ -56,7 +56,7 @@ describeWithSharedData("stories260K, against llama2.c", () => {
   const forms = ["weights/stories260K/stories260K.bin", "weights/stories260K-hf"];
 
   test.each(forms)("%s continues every prompt in the same words at temperature 0", async (form) => {
-    using model = loadModel(sharedFile(form), { tokenizer, threads });
+    using model = await loadModel(sharedFile(form), { tokenizer, threads });
     const bos = model.tokenizer.bosId;
     for (const { prompt, steps, output } of jsonLines<GreedyReference>(
       "weights/stories260K/greedy-reference.jsonl",
@@ -71,7 +71,7 @@ describeWithSharedData("stories260K, against llama2.c", () => {
   });
 
   test.each(forms)("%s gives the same logits and prefers the same tokens", async (form) => {
-    using model = loadModel(sharedFile(form), { tokenizer, threads });
+    using model = await loadModel(sharedFile(form), { tokenizer, threads });
     for (const reference of jsonLines<LogitsReference>("weights/stories260K/logits-reference.jsonl")) {
       model.decoder.truncate(0);
       const preferred: number[] = [];
@@ -88,7 +88,7 @@ describeWithSharedData("stories260K, against llama2.c", () => {
   });
 
   test.each(forms)("%s finds the texts as probable", async (form) => {
-    using model = loadModel(sharedFile(form), { tokenizer, threads });
+    using model = await loadModel(sharedFile(form), { tokenizer, threads });
     for (const { tokens, mean_nll: mean } of jsonLines<LogitsReference>(
       "weights/stories260K/logits-reference.jsonl",
     )) {
@@ -101,7 +101,7 @@ describeWithSharedData("stories260K, against llama2.c", () => {
   });
 
   test("a prompt read at once gives the logits of the same prompt read by the token", async () => {
-    using model = loadModel(sharedFile(forms[0]!), { tokenizer, threads });
+    using model = await loadModel(sharedFile(forms[0]!), { tokenizer, threads });
     for (const { tokens, positions, logits } of jsonLines<LogitsReference>(
       "weights/stories260K/logits-reference.jsonl",
     )) {
@@ -114,7 +114,7 @@ describeWithSharedData("stories260K, against llama2.c", () => {
 
 describeWithSharedData("llama-2-tiny-random, a GGUF file of llama.cpp's converter", () => {
   test("opens with the tokenizer that it carries and continues a prompt, each time the same", async () => {
-    using model = loadModel(sharedFile("weights/llama-2-tiny-random/llama-2-tiny-random.gguf"), {
+    using model = await loadModel(sharedFile("weights/llama-2-tiny-random/llama-2-tiny-random.gguf"), {
       threads,
       contextTokens: 64,
     });

@@ -122,7 +122,7 @@ describe("texts that do not fit into the cache together", () => {
 describe("a context that shifts", () => {
   /** What a decoder of its own writes. */
   async function written(prompt: readonly number[], contextTokens: number, keep: number): Promise<string> {
-    using alone = loadModel(folder.path, { device: "cpu", threads: 1, contextTokens });
+    using alone = await loadModel(folder.path, { device: "cpu", threads: 1, contextTokens });
     const bannedIds = [alone.tokenizer.eosId, alone.tokenizer.bosId];
     const options = { temperature: 0, topK: 0, topP: 1, bannedIds, maxTokens: 100, stopIds: [] };
     const ids: number[] = [];

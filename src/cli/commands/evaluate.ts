@@ -24,7 +24,7 @@ export const evaluatePerplexity = defineCommand({
   async run(args, { stdout, stderr, signal }) {
     using source = openFile(args.file);
     const text = decodeText(source.read(0, source.size));
-    using model = openModel(args);
+    using model = await openModel(args, signal);
     using progress = new Progress({ label: "Perplexity", total: 1, unit: "tokens", stream: stderr });
     const result = await perplexity(model.decoder, model.tokenizer, text, {
       signal,

@@ -86,9 +86,9 @@ export const generate = defineCommand({
     if (args.logprobs !== undefined) checkTopLogprobs(args.logprobs);
     const kept = keptTokensOf(args);
     const grammar = grammarOf(args);
-    using model = openModel(args);
+    using model = await openModel(args, signal);
     const { tokenizer } = model;
-    using guesses = openProposer(args, tokenizer);
+    using guesses = await openProposer(args, tokenizer);
     const ids = [tokenizer.bosId, ...tokenizer.encode(args.prompt)];
     const random = createRandom(args.seed ?? randomInt(2 ** 31));
     const options = {
@@ -167,7 +167,7 @@ interface Guesses extends Disposable {
 }
 
 /** The caller disposes it. */
-function openProposer(args: ProposerArguments, tokenizer: Tokenizer): Guesses {
+async function openProposer(args: ProposerArguments, tokenizer: Tokenizer): Promise<Guesses> {
   const { draft, lookup, device, threads } = args;
   if (draft === undefined) {
     const options = lookup === undefined ? {} : { proposer: promptLookup(lookup) };
@@ -175,7 +175,7 @@ function openProposer(args: ProposerArguments, tokenizer: Tokenizer): Guesses {
   }
   if (lookup !== undefined)
     throw new ConfigError("--draft and --lookup both guess the next tokens", { mend: "Give one of them." });
-  const model = loadModel(draft, { device, ...(threads === undefined ? {} : { threads }) });
+  const model = await loadModel(draft, { device, ...(threads === undefined ? {} : { threads }) });
   try {
     requireSameVocabulary(tokenizer, model.tokenizer);
     const options = { proposer: draftModel(model.decoder, draftTokens) };

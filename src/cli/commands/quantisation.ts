@@ -94,13 +94,13 @@ async function measured(
 ): Promise<Row[]> {
   const { tokenizer, ids } = settings;
   const f16 = await converted("f16", settings, signal);
-  using reference = opened(f16, settings);
+  using reference = await opened(f16, settings);
   const rows: Row[] = [];
   for (const type of mixes) {
     const path = await converted(type, settings, signal);
     const bytes = statSync(path).size;
     {
-      using model = opened(path, settings);
+      using model = await opened(path, settings);
       using progress = new Progress({ label: type, total: ids.length, unit: "tokens", stream: stderr });
       const found = await divergence(reference.decoder, model.decoder, ids, {
         bosId: tokenizer.bosId,
@@ -129,7 +129,7 @@ async function converted(mix: MixName, settings: Settings, signal: AbortSignal):
   return out;
 }
 
-function opened(path: string, { contextTokens, threads, files }: Settings): LoadedModel {
+function opened(path: string, { contextTokens, threads, files }: Settings): Promise<LoadedModel> {
   return loadModel(path, {
     device: "cpu",
     contextTokens: Math.min(contextTokens, files.config.maxSeqLen),
