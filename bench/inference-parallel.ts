@@ -63,7 +63,7 @@ export function benchParallel(options: BackendOptions): Promise<BenchResult> {
 const [preset, vocabSize] = ["stories-110m", 32_000];
 const types: readonly StoredType[] = ["f32", "f16"];
 const [sequences, promptTokens, decodedTokens, contextTokens] = [8, 32, 32, 128];
-const rounds = 3;
+const rounds = 6;
 
 interface Measurement {
   readonly type: StoredType;

@@ -36,6 +36,9 @@ export const benchInference1b: InferenceBench = (options) => benchModels(options
 
 const [promptTokens, decodedTokens, contextTokens] = [512, 128, 1024];
 
+/** Which types are measured: CRIA_BENCH_TYPES=q2_k,q4_0 names some of them. */
+const types = process.env["CRIA_BENCH_TYPES"]?.split(",");
+
 interface BenchModel extends RandomGguf {
   readonly rounds: number;
 }
@@ -65,7 +68,7 @@ const largeModels = largeTypes.map((mix): BenchModel => ({
 function benchModels(options: BackendOptions, models: readonly BenchModel[]): Promise<BenchResult> {
   return withPeers(options, async ({ backend, llama, folder }) => {
     const measured: Comparison[] = [];
-    for (const model of models) {
+    for (const model of models.filter(({ mix }) => types?.includes(mix) ?? true)) {
       const file = await writeRandomGguf(folder, model);
       const fileBytes = statSync(file).size;
       const comparison = {

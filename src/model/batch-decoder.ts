@@ -8,8 +8,10 @@
  * the beginning of a tile, as long as there are such cells. When they run out, or the chunks of a long step are others,
  * the sums are taken in another order, and differ by rounding.
  *
- * The tokens of short steps share a window of the cache and differ by their masks, which the kernel passes over at
- * less than a tenth of a cell's cost; each long step has a window of its own, which the kernel reads in tiles.
+ * Sequences begin apart from each other, so that the cells of each lie together while it grows. The tokens of short
+ * steps share a window of the cache where their cells are near, and differ by their masks, which the kernel passes over
+ * at a tenth of a cell's cost: where they are far, that would be most of the work. Each long step has a window of its
+ * own, which the kernel reads in tiles.
  */
 
 import { ConfigError } from "../errors/errors.ts";
@@ -161,7 +163,9 @@ export class BatchDecoder implements Disposable {
   }
 
   async #run(parts: readonly Part[], logits: Float32Array[], signal?: AbortSignal): Promise<void> {
-    const windows = windowsOf(parts).map((members) => this.#window(members));
+    // Those that go on take their cells before those that begin.
+    const filled = parts.toSorted((a, b) => a.count - b.count).map((part) => this.#fill(part));
+    const windows = joined(filled);
     const rows = windows.flatMap(({ rows }) => rows);
     const wanted = rows.flatMap(({ target }, i) => (target === undefined ? [] : [i]));
     // Of one row, products take another kernel than of many, and would round otherwise: so it is computed twice.
@@ -186,27 +190,24 @@ export class BatchDecoder implements Disposable {
     }
   }
 
-  /** Gives cells to the tokens of some parts, and looks for the window that holds all cells of their sequences. */
-  #window(parts: readonly Part[]): FilledWindow {
+  /** Gives cells to the tokens of a part, and looks for the window that holds all cells of its sequence. */
+  #fill({ step, index, from, count, isLast }: Part): FilledWindow {
     const rows: Row[] = [];
+    const cells = this.#cellsOf(step.sequence);
+    let cell = cells.at(-1) ?? this.#pool.place(step.tokens.length, tileTokens) - 1;
+    for (let i = from; i < from + count; i += 1) {
+      cell = this.#pool.take(cell);
+      cells.push(cell);
+      const isWanted = step.wants === "all" || (step.wants === "last" && isLast && i === from + count - 1);
+      const target = isWanted
+        ? { step: index, at: step.wants === "all" ? i : 0, of: rowsOf(step) }
+        : undefined;
+      rows.push({ token: step.tokens[i]!, cells, position: cells.length - 1, target });
+    }
     let [first, last] = [Number.POSITIVE_INFINITY, 0];
-    for (const { step, index, from, count, isLast } of parts) {
-      const cells = this.#cellsOf(step.sequence);
-      let cell =
-        cells.at(-1) ?? (count < tileTokens ? -1 : this.#pool.run(step.tokens.length, tileTokens) - 1);
-      for (let i = from; i < from + count; i += 1) {
-        cell = this.#pool.take(cell);
-        cells.push(cell);
-        const isWanted = step.wants === "all" || (step.wants === "last" && isLast && i === from + count - 1);
-        const target = isWanted
-          ? { step: index, at: step.wants === "all" ? i : 0, of: rowsOf(step) }
-          : undefined;
-        rows.push({ token: step.tokens[i]!, cells, position: cells.length - 1, target });
-      }
-      for (const cell of cells) {
-        if (cell < first) first = cell;
-        if (cell > last) last = cell;
-      }
+    for (const cell of cells) {
+      if (cell < first) first = cell;
+      if (cell > last) last = cell;
     }
     return { rows, shape: windowOver(rows.length, first, last) };
   }
@@ -325,19 +326,32 @@ function chunked(steps: readonly SequenceStep[], chunkTokens: number): Part[][] 
   return passes;
 }
 
-/** Short parts together, as many as stay below the size of a tile; long parts alone. */
-function windowsOf(parts: readonly Part[]): Part[][] {
-  const windows: Part[][] = [];
-  let room = 0;
-  for (const part of parts.toSorted((a, b) => a.count - b.count)) {
-    if (part.count > room) {
-      windows.push([]);
-      room = tileTokens - 1;
-    }
-    windows.at(-1)!.push(part);
-    room = Math.max(0, room - part.count);
+/** Rows times cells that are passed over in about the time that a window of its own takes. */
+const windowWork = 512;
+
+/** Short parts together that are near each other, as many as stay below the size of a tile; long parts alone. */
+function joined(parts: readonly FilledWindow[]): FilledWindow[] {
+  const isShort = ({ rows }: FilledWindow): boolean => rows.length < tileTokens;
+  const windows: FilledWindow[] = [];
+  for (const part of parts.filter(isShort).toSorted((a, b) => a.shape.start - b.shape.start)) {
+    const before = windows.at(-1);
+    const both = before === undefined ? undefined : union(before, part);
+    if (both !== undefined && isShort(both) && workOf(both) <= workOf(before!) + workOf(part) + windowWork)
+      windows[windows.length - 1] = both;
+    else windows.push(part);
   }
-  return windows;
+  return [...windows, ...parts.filter((part) => !isShort(part))];
+}
+
+function union(a: FilledWindow, b: FilledWindow): FilledWindow {
+  const start = Math.min(a.shape.start, b.shape.start);
+  const end = Math.max(a.shape.start + a.shape.length, b.shape.start + b.shape.length);
+  const rows = [...a.rows, ...b.rows];
+  return { rows, shape: { tokens: rows.length, start, length: end - start } };
+}
+
+function workOf({ shape }: FilledWindow): number {
+  return shape.tokens * shape.length;
 }
 
 function twice({ shape, rows }: FilledWindow): FilledWindow {

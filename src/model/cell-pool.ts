@@ -28,15 +28,16 @@ export class CellPool {
     return cell;
   }
 
-  /** Where `count` free cells lie side by side, the first of them a multiple of `align`; -1 when nowhere. */
-  run(count: number, align: number): number {
-    let start = 0;
-    for (let cell = 0; start + count <= this.cells; cell += 1) {
-      if (cell === start + count) return start;
-      if (this.#readers[cell] !== 0) start = Math.ceil((cell + 1) / align) * align;
-      if (cell < start) cell = start - 1;
+  /**
+   * Where a sequence of `count` tokens begins: at the first place with `count` free cells that leaves whoever is before
+   * it as much room to grow as there is, up to `mostRoom` cells. A multiple of `align`; -1 when there is none.
+   */
+  place(count: number, align: number): number {
+    for (let room = mostRoom; room >= align; room /= 2) {
+      const start = this.#run(count, align, room);
+      if (start >= 0) return start;
     }
-    return -1;
+    return this.#run(count, align, 0);
   }
 
   share(cell: number): void {
@@ -47,4 +48,18 @@ export class CellPool {
     this.#readers[cell]! -= 1;
     if (this.#readers[cell] === 0) this.#free += 1;
   }
+
+  /** The first of `count` free cells, behind `room` free ones unless nothing is before them. */
+  #run(count: number, align: number, room: number): number {
+    let start = 0;
+    for (let cell = 0; start + count <= this.cells; cell += 1) {
+      if (cell === start + count) return start;
+      if (this.#readers[cell] !== 0) start = Math.ceil((cell + 1 + room) / align) * align;
+    }
+    return -1;
+  }
 }
+
+// --- internal ---
+
+const mostRoom = 256;

@@ -120,10 +120,7 @@ function place(name: string, backend: Backend, specs: Readonly<Record<string, Fi
     });
   };
   try {
-    const paths = Object.values(specs).flatMap(({ file, more = [] }) => [
-      file,
-      ...more.map((part) => part.file),
-    ]);
+    const paths = Object.values(specs).flatMap((spec) => placesOf(spec).map(({ file }) => file));
     for (const path of new Set(paths)) files.set(path, openWhole(path, backend));
     const capacity = Math.max(1, Object.keys(specs).length);
     const newArena = (bufferType?: Pointer): Arena => {
@@ -139,14 +136,17 @@ function place(name: string, backend: Backend, specs: Readonly<Record<string, Fi
       copied,
       bytesOf: ({ spec }) => spec.convert?.(read(spec), (spec.more ?? []).map(read)) ?? read(spec),
       release({ spec }) {
-        for (const { file, offset, bytes } of [spec, ...(spec.more ?? [])])
-          files.get(file)!.mapped?.release(offset, bytes);
+        for (const { file, offset, bytes } of placesOf(spec)) files.get(file)!.mapped?.release(offset, bytes);
       },
     };
   } catch (error) {
     dispose();
     throw error;
   }
+}
+
+function placesOf(spec: FileTensor): FilePlace[] {
+  return [spec, ...(spec.more ?? [])];
 }
 
 function placeTensors(
