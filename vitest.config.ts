@@ -2,8 +2,9 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /**
- * Five shelves: `pure` loads no native library; `engine` does, each file in a process of its own; `serve` keeps
- * models open from test to test; `differential` compares with what others wrote; `end-to-end` runs the commands as a user would.
+ * Six shelves: `pure` loads no native library; `engine` does, each file in a process of its own; `serve` keeps
+ * models open from test to test; `differential` compares with what others wrote; `end-to-end` runs the commands as a
+ * user would, on one thread each, and `alone` on all.
  */
 const pure = [
   "errors",
@@ -33,32 +34,41 @@ const engine = [
   "evaluate",
 ];
 
+const setupFiles = ["./tests/setup.ts"];
+
+/** What these start computes on all processors, and threads that wait for each other suffer most from company. */
+const alone = ["tests/end-to-end/chat.test.ts", "tests/end-to-end/speedrun.test.ts"];
+
 export default defineConfig({
   test: {
     reporters: ["default", "./tests/reporter.ts"],
     testTimeout: 60_000,
     projects: [
-      shelf("pure", pure, []),
-      shelf("engine", engine, ["./tests/setup.ts"]),
-      shelf("serve", ["serve"], []),
-      shelf("differential", ["differential"], ["./tests/setup.ts"]),
-      shelf("end-to-end", ["end-to-end", "web"], []),
+      shelf("pure", { include: testsOf(pure) }),
+      shelf("engine", { include: testsOf(engine), setupFiles }),
+      shelf("serve", { include: testsOf(["serve"]), maxWorkers: 1 }),
+      shelf("differential", { include: testsOf(["differential"]), setupFiles }),
+      shelf("end-to-end", { include: testsOf(["end-to-end", "web"]), exclude: alone, testTimeout: 600_000 }),
+      shelf("alone", { include: alone, maxWorkers: 1, testTimeout: 600_000 }),
     ],
   },
 });
 
-function shelf(name: string, folders: readonly string[], setupFiles: string[]) {
-  // What these start computes on all processors, and threads that wait for each other suffer most from company.
-  const isAlone = name === "serve" || name === "end-to-end";
+interface Shelf {
+  readonly include: string[];
+  readonly exclude?: string[];
+  readonly setupFiles?: string[];
+  readonly maxWorkers?: number;
+  readonly testTimeout?: number;
+}
+
+function shelf(name: string, { maxWorkers = availableParallelism(), testTimeout = 60_000, ...files }: Shelf) {
   return {
     extends: true as const,
-    test: {
-      name,
-      include: folders.map((folder) => `tests/${folder}/**/*.test.ts`),
-      setupFiles,
-      pool: "forks" as const,
-      maxWorkers: isAlone ? 1 : availableParallelism(),
-      testTimeout: name === "end-to-end" ? 600_000 : 60_000,
-    },
+    test: { name, pool: "forks" as const, maxWorkers, testTimeout, ...files },
   };
+}
+
+function testsOf(folders: readonly string[]): string[] {
+  return folders.map((folder) => `tests/${folder}/**/*.test.ts`);
 }
