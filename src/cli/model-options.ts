@@ -147,9 +147,9 @@ export const samplingArguments = {
 /** The caller disposes it. */
 export function openModel(
   args: ArgumentValues<typeof modelArguments>,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<LoadedModel> {
-  return loadModel(args.model, { ...loadOptionsOf(args), signal });
+  return loadModel(args.model, { ...loadOptionsOf(args), ...(signal === undefined ? {} : { signal }) });
 }
 
 /** @throws {ConfigError} for a type of cache that there is not. */

@@ -85,7 +85,7 @@ const clocks = [
   /"(?:seconds(?:\/\w+)?|tokensPerSecond)":[\d.e-]+/g,
   /"seconds": [\d.]+/g,
   /(?<=seconds of \w+<\/dt><dd>)[\d.]+/g,
-  /(?<=>)[\d.]+ m?s(?=<)/g,
+  /(?<=>)(?:\d+\smin\s)?[\d.]+\sm?s(?=<)/g,
 ];
 
 function hashOf(content: string | Uint8Array): string {

@@ -42,7 +42,7 @@ export const chat = defineCommand({
   async run(args, context) {
     const sampling = samplingOf(args);
     checkSampling(sampling);
-    using model = await openModel(args, context.signal);
+    using model = await openModel(args);
     const file = args["chat-template"];
     const format =
       file === undefined ? model.chatFormat : chatFormat(readTemplateFile(file), model.tokenizer);
