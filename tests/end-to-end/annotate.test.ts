@@ -23,8 +23,10 @@ beforeAll(async () => {
   renameSync(join(made, "store"), join(work.folder, "annotations"));
   rmSync(made, { recursive: true });
   model = tinyFolder();
+  // Random bytes have characters that no database keeps: they are compared as they are stored.
   const judge =
-    'export default (prompt, a, b) => ({ better: a < b ? "a" : "b", strength: "slightly", safety: "both-safe" });\n';
+    'const stored = (text) => text.replaceAll(/[\\0\\p{Cs}]/gu, "\\uFFFD");\n' +
+    'export default (prompt, a, b) => ({ better: stored(a) < stored(b) ? "a" : "b", strength: "slightly", safety: "both-safe" });\n';
   writeFileSync(join(work.folder, "judge.mjs"), judge);
   writeFileSync(join(work.folder, "wrong.mjs"), 'export default () => ({ better: "left" });\n');
   const prompts = ["one?", "two?", "three?"].map((prompt) => `${JSON.stringify({ prompt })}\n`);
