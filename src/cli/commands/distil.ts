@@ -18,7 +18,7 @@ export const distilCommand = defineCommand({
     "Answers each safety prompt behind safety preprompts, keeps an answer only where the safety reward is above that of " +
     "the model's own, and fine-tunes on the prompts without preprompts. The same command goes on after a kill.",
   args: policyArgs("Score", "samples=8"),
-  examples: ["cria distil recipes/distil.yaml", "cria distil recipes/distil.yaml --reward safe.js"],
+  examples: ["cria distil distil.yaml", "cria distil distil.yaml --reward safe.js"],
   async run({ recipe: path, name, reward, set, json }, context) {
     const read = readRecipe(MeasuredDistilRecipe, packageFile(path), overridesOf(set, reward));
     const recipe = {

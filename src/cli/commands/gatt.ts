@@ -28,7 +28,7 @@ export const gattCommand = defineCommand({
     set: setArg("dialogs=500"),
     json: jsonArg,
   },
-  examples: ["cria gatt recipes/gatt.yaml", "cria gatt recipes/gatt.yaml --set 'constraints.opening=[Ahoy]'"],
+  examples: ["cria gatt gatt.yaml", "cria gatt gatt.yaml --set 'constraints.opening=[Ahoy]'"],
   async run({ recipe: path, name, set, json }, context) {
     const read = readRecipe(GattRecipe, packageFile(path), set);
     const recipe = { ...read, questions: packageFile(read.questions) };

@@ -17,8 +17,8 @@ export const ppoCommand = defineCommand({
     "checkpoint; the same command goes on after it.",
   args: policyArgs("Reward", "beta=0.02"),
   examples: [
-    "cria ppo recipes/ppo.yaml",
-    "cria ppo recipes/ppo.yaml --reward brief.js --set batch_size=64 --set value=shared",
+    "cria ppo ppo.yaml",
+    "cria ppo ppo.yaml --reward brief.js --set batch_size=64 --set value=shared",
   ],
   async run({ recipe: path, name, reward, set, json }, context) {
     const read = readRecipe(PpoRecipe, packageFile(path), overridesOf(set, reward));

@@ -17,8 +17,8 @@ export const rejectCommand = defineCommand({
     "sampler may be a larger model than the one that is fine-tuned. Ctrl-C at any moment; the same command goes on.",
   args: policyArgs("Score", "samples=16"),
   examples: [
-    "cria reject recipes/reject.yaml",
-    "cria reject recipes/reject.yaml --reward brief.js --set 'temperatures=[1,1.2]'",
+    "cria reject reject.yaml",
+    "cria reject reject.yaml --reward brief.js --set 'temperatures=[1,1.2]'",
   ],
   async run({ recipe: path, name, reward, set, json }, context) {
     const read = readRecipe(RejectionRecipe, packageFile(path), overridesOf(set, reward));

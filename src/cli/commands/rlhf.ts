@@ -22,7 +22,7 @@ export const rlhfCommand = defineCommand({
     set: setArg("reject.samples=16"),
     json: { type: "boolean", description: "Print what was measured as JSON" },
   },
-  examples: ["cria rlhf recipes/rlhf.yaml", "cria rlhf recipes/rlhf.yaml --set judge=judge.js"],
+  examples: ["cria rlhf rlhf.yaml", "cria rlhf rlhf.yaml --set judge=judge.js"],
   async run({ recipe: path, name, set, json }, context) {
     const recipe = readRecipe(RlhfRecipe, packageFile(path), set);
     using folder = openRecipeFolder({

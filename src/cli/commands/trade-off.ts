@@ -19,7 +19,7 @@ export const tradeOffCommand = defineCommand({
     set: setArg("shares=[0,0.5,1]"),
     json: { type: "boolean", description: "Print the points as JSON" },
   },
-  examples: ["cria trade-off recipes/trade-off.yaml"],
+  examples: ["cria trade-off trade-off.yaml"],
   async run({ recipe: path, name, set, json }, context) {
     const read = readRecipe(TradeOffRecipe, packageFile(path), set);
     const recipe = {
