@@ -1,7 +1,8 @@
 /**
  * Training of a model of 8.3 M parameters: dim 288, 6 layers, hidden 768, vocab 4096, 16 sequences of 256 tokens a
  * step, AdamW, fresh random tokens; with 3 heads of 96, which suit the kernels, and with 9 of 32, whose attention has
- * three times the softmax and products a third as deep. Timed is the whole step: upload, both passes, gradient norm, AdamW.
+ * three times the softmax and products a third as deep; as one graph of all threads, and as two lanes of 8 sequences and
+ * half the threads each. Timed is the whole step: upload, both passes, gradient norm, AdamW.
  *
  * Operations are counted as the field does (Chowdhery et al. 2022, appendix B), 6 a parameter and token, without the
  * embedding table, whose rows are only copied, plus 12 · layers · dim · seq a token for attention, in full though it is causal.
@@ -22,9 +23,10 @@ import { median, rounded, secondsOf, type BenchResult } from "./result.ts";
 export async function benchTraining(options: BackendOptions): Promise<BenchResult> {
   using backend = openBackend(options);
   const measured = [
-    await trainingSpeed(backend, 3, "bf16"),
-    await trainingSpeed(backend, 3, "f32"),
-    await trainingSpeed(backend, 9, "bf16"),
+    await trainingSpeed(backend, { heads: 3, precision: "bf16", lanes: 1 }),
+    await trainingSpeed(backend, { heads: 3, precision: "bf16", lanes: 2 }),
+    await trainingSpeed(backend, { heads: 3, precision: "f32", lanes: 1 }),
+    await trainingSpeed(backend, { heads: 9, precision: "bf16", lanes: 1 }),
   ];
   const rows = measured.flatMap((speed): [string, string][] => [
     [`${speed.name} step`, `${(1000 * speed.stepSeconds).toFixed(0)} ms, ${speed.steps} steps`],
@@ -85,19 +87,30 @@ interface TrainingSpeed {
   readonly residentBytes: number;
 }
 
-async function trainingSpeed(backend: Backend, heads: number, precision: Precision): Promise<TrainingSpeed> {
+interface Setting {
+  readonly heads: number;
+  readonly precision: Precision;
+  readonly lanes: number;
+}
+
+async function trainingSpeed(backend: Backend, { heads, precision, lanes }: Setting): Promise<TrainingSpeed> {
   const config = configOf(heads);
   const random = createRandom(1);
   using weights = createWeights(backend, config);
   initialise(weights, () => random.next());
   const adamw = { beta1: 0.9, beta2: 0.95, eps: 1e-5, weightDecay: 0.1, gradClip: 1 };
-  using trainer = new Trainer(backend, weights, nextToken, { batch, seq, precision, ...adamw });
+  using trainer = new Trainer(backend, weights, nextToken, {
+    ...{ batch: batch / lanes, seq, precision, lanes },
+    ...adamw,
+  });
   const times: number[] = [];
   const peaks: number[] = [];
   const means: number[] = [];
   for (let t = 1; t <= warmUps + steps; t += 1) {
-    const tokens = randomBatch(() => random.int(config.vocabSize));
-    const seconds = await secondsOf(() => trainer.step([tokens], 1e-4, t));
+    const micros = Array.from({ length: lanes }, () =>
+      randomBatch(batch / lanes, () => random.int(config.vocabSize)),
+    );
+    const seconds = await secondsOf(() => trainer.step(micros, 1e-4, t));
     if (t <= warmUps) continue;
     const { peak, mean } = await gemmSpeed(backend, precision);
     times.push(seconds);
@@ -107,7 +120,7 @@ async function trainingSpeed(backend: Backend, heads: number, precision: Precisi
   const stepSeconds = median(times);
   const gigaflopsPerSecond = (batch * seq * flopsPerToken(config)) / stepSeconds / 1e9;
   return {
-    name: `${precision}, ${heads} heads`,
+    name: `${precision}, ${heads} heads${lanes === 1 ? "" : `, ${lanes} lanes`}`,
     steps,
     stepSeconds,
     tokensPerSecond: (batch * seq) / stepSeconds,
@@ -128,7 +141,7 @@ function flopsPerToken(config: LlamaConfig): number {
   return 6 * (parameterCount(config) - vocabSize * dim) + 12 * nLayers * dim * seq;
 }
 
-function randomBatch(nextToken: () => number): MicroBatch {
+function randomBatch(batch: number, nextToken: () => number): MicroBatch {
   const tokens = Int32Array.from({ length: batch * seq }, nextToken);
   const targets = tokens.map((_, i) => tokens[(i + 1) % tokens.length]!);
   return { tokens, targets };

@@ -41,6 +41,8 @@ export class Graph implements Disposable {
   readonly tape: Operation[] = [];
   /** Derived operands that several products share (casts, transposes), by what they are made from. */
   readonly derived = { cast: new Map<Tensor, Tensor>(), transposed: new Map<Tensor, Tensor>() };
+  /** Where a permuted tensor's elements lie before they are laid out anew: a cast reads them there in one step. */
+  readonly permutedFrom = new Map<Tensor, Pointer>();
   isRecording = true;
   readonly #inputs: Arena;
   readonly #nodes: Arena;

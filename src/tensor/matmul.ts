@@ -43,7 +43,7 @@ export function operand(g: Graph, x: Tensor): Tensor {
   if (x.dtype !== "f32" || operandType(g, x.shape.at(-1)!) === "f32") return x;
   const known = g.derived.cast.get(x);
   if (known !== undefined) return known;
-  const ptr = g.backend.library.ggml.cast(g.reserve(), x.ptr, dtypes.bf16.id);
+  const ptr = g.backend.library.ggml.cast(g.reserve(), sourceOf(g, x), dtypes.bf16.id);
   return remember(g.derived.cast, x, g.node(ptr, x.shape, { dtype: "bf16" }));
 }
 
@@ -75,17 +75,23 @@ function castBlocks(g: Graph, x: Tensor): Pointer {
 
 function laidOut(g: Graph, x: Tensor, dtype: DType): Pointer {
   const { ggml } = g.backend.library;
-  const view = ggml.permute(g.reserve(), x.ptr, 1, 0, 2, 3);
+  const view = ggml.permute(g.reserve(), sourceOf(g, x), 1, 0, 2, 3);
   return dtype === "bf16" ? ggml.cast(g.reserve(), view, dtypes.bf16.id) : ggml.cont(g.reserve(), view);
 }
 
 /** The product itself, of operands that may already be cast. */
 function product(g: Graph, x: Tensor, w: Tensor): Tensor {
   const left = operand(g, w);
-  // The kernel converts an f32 x itself; one that is already cast for another product is shared.
-  const right = left.dtype === "bf16" ? (g.derived.cast.get(x) ?? x) : x;
+  // The kernel converts an f32 x itself; one that is already cast for another product is shared, and one that was
+  // permuted is laid out and cast in one step.
+  const isCast = left.dtype === "bf16" && (g.derived.cast.has(x) || g.permutedFrom.has(x));
+  const right = isCast ? operand(g, x) : x;
   const ptr = g.backend.library.ggml.mulMat(g.reserve(), left.ptr, right.ptr);
   return g.node(ptr, [...x.shape.slice(0, -1), w.shape.at(-2)!]);
+}
+
+function sourceOf(g: Graph, x: Tensor): Pointer {
+  return g.permutedFrom.get(x) ?? x.ptr;
 }
 
 function operandType(g: Graph, inner: number): DType & ("bf16" | "f32") {

@@ -210,12 +210,13 @@ export function permute(g: Graph, x: Tensor, axes: readonly number[]): Tensor {
   // ggml_permute says where each source dimension goes, innermost first.
   const goesTo = [0, 1, 2, 3].map((inner) => (inner < rank ? rank - 1 - inverse[rank - 1 - inner]! : inner));
   const view = ggml(g).permute(g.reserve(), x.ptr, goesTo[0]!, goesTo[1]!, goesTo[2]!, goesTo[3]!);
-  const y = ggml(g).cont(g.reserve(), view);
-  return g.differentiable(
-    y,
+  const y = g.differentiable(
+    ggml(g).cont(g.reserve(), view),
     axes.map((axis) => x.shape[axis]!),
     [[x, (dy) => permute(g, dy, inverse)]],
   );
+  g.permutedFrom.set(y, view);
+  return y;
 }
 
 /** Rows [from, from + count) of the outermost dimension, without a copy. */
