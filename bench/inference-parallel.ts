@@ -13,42 +13,34 @@ import { createRandom } from "../src/corpus/random.ts";
 import { createSampler } from "../src/generate/sampling.ts";
 import { BatchDecoder } from "../src/model/batch-decoder.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
-import { presetConfig } from "../src/model/presets.ts";
-import type { StoredType } from "../src/model/save.ts";
+import type { MixName } from "../src/model/quantisation-mix.ts";
 import type { Backend, BackendOptions } from "../src/tensor/backend.ts";
-import {
-  withPeers,
-  speedsNumbers,
-  speedsOf,
-  speedsText,
-  writeRandomModel,
-  type Speeds,
-} from "./llama-cpp.ts";
+import { withPeers, speedsNumbers, speedsOf, speedsText, type Speeds } from "./llama-cpp.ts";
+import { writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
 export function benchParallel(options: BackendOptions): Promise<BenchResult> {
   return withPeers(options, async ({ backend, llama, folder }) => {
     const measured: Measurement[] = [];
-    for (const type of types) {
-      const config = presetConfig(preset, vocabSize);
-      const file = writeRandomModel(backend, folder, { name: preset, config, type });
-      measured.push({ type, ...(await compare(backend, llama, file)) });
+    for (const model of models.filter(({ mix }) => types?.includes(mix) ?? true)) {
+      const file = await writeRandomGguf(folder, model);
+      const measurement = { ...model, ...(await compare(backend, llama, file)) };
+      // The whole takes some minutes.
+      for (const row of rowsOf(measurement)) console.error(row.join("  "));
+      measured.push(measurement);
       rmSync(file);
     }
     return {
-      rows: measured.flatMap(({ type, prefill, decode }) => [
-        [`${preset} ${type} prefill, ${sequences} x ${promptTokens}`, speedsText(prefill)],
-        [`${preset} ${type} decode, ${sequences} at once`, speedsText(decode)],
-      ]),
+      rows: measured.flatMap(rowsOf),
       json: {
-        preset,
         threads: backend.threads,
         rounds,
         sequences,
         promptTokens,
         decodedTokens,
-        types: measured.map(({ type, prefill, decode, sameTokens }) => ({
-          type,
+        models: measured.map(({ preset, mix, prefill, decode, sameTokens }) => ({
+          preset,
+          mix,
           sameTokens: rounded(sameTokens),
           prefill: speedsNumbers(prefill),
           decode: speedsNumbers(decode),
@@ -60,17 +52,35 @@ export function benchParallel(options: BackendOptions): Promise<BenchResult> {
 
 // --- internal ---
 
-const [preset, vocabSize] = ["stories-110m", 32_000];
-const types: readonly StoredType[] = ["f32", "f16"];
 const [sequences, promptTokens, decodedTokens, contextTokens] = [8, 32, 32, 128];
 const rounds = 6;
 
-interface Measurement {
-  readonly type: StoredType;
+/** Prompts that are read and not answered, after the rounds: one reading a round says little. */
+const promptRounds = 14;
+
+/** Which types are measured: CRIA_BENCH_TYPES=q8_0,q4_0 names some of them. */
+const types = process.env["CRIA_BENCH_TYPES"]?.split(",");
+
+const mixes: readonly MixName[] = ["f32", "f16", "q8_0", "q4_k_m"];
+const models: readonly RandomGguf[] = [
+  ...mixes.map((mix): RandomGguf => ({ preset: "stories-110m", vocabSize: 32_000, mix })),
+  { preset: "tinyllama-1.1b", vocabSize: 32_000, mix: "q4_0" },
+];
+
+interface Comparison {
   readonly prefill: Speeds;
   readonly decode: Speeds;
   /** Share of the tokens in which the two agree. */
   readonly sameTokens: number;
+}
+
+type Measurement = RandomGguf & Comparison;
+
+function rowsOf({ preset, mix, prefill, decode }: Measurement): [string, string][] {
+  return [
+    [`${preset} ${mix} prefill, ${sequences} x ${promptTokens}`, speedsText(prefill)],
+    [`${preset} ${mix} decode, ${sequences} at once`, speedsText(decode)],
+  ];
 }
 
 /** Reads the prompts into empty sequences; each call then gives the next token of every one. */
@@ -83,7 +93,7 @@ interface Side {
   readonly tokens: number[];
 }
 
-async function compare(backend: Backend, llama: Llama, file: string): Promise<Omit<Measurement, "type">> {
+async function compare(backend: Backend, llama: Llama, file: string): Promise<Comparison> {
   using weights = openWeights(backend, readModelFiles(file));
   using decoder = new BatchDecoder(backend, weights, { cells: sequences * contextTokens, cacheType: "f16" });
   const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
@@ -137,7 +147,7 @@ function beginOurs(decoder: BatchDecoder): Begin {
   };
 }
 
-async function alternate(vocabSize: number, ours: Begin, theirs: Begin): Promise<Omit<Measurement, "type">> {
+async function alternate(vocabSize: number, ours: Begin, theirs: Begin): Promise<Comparison> {
   const random = createRandom(2);
   const prompts = (): Int32Array[] =>
     Array.from({ length: sequences }, () =>
@@ -145,10 +155,12 @@ async function alternate(vocabSize: number, ours: Begin, theirs: Begin): Promise
     );
   const [first, second] = [sideOf(ours), sideOf(theirs)];
   // The first round warms both up.
-  await takeTurns([sideOf(ours), sideOf(theirs)], prompts());
-  for (let round = 0; round < rounds; round += 1)
+  await takeTurns([sideOf(ours), sideOf(theirs)], prompts(), decodedTokens);
+  for (let round = 0; round < rounds + promptRounds; round += 1) {
     // Who goes first changes.
-    await takeTurns(round % 2 === 0 ? [first, second] : [second, first], prompts());
+    const sides = round % 2 === 0 ? [first, second] : [second, first];
+    await takeTurns(sides, prompts(), round < rounds ? decodedTokens : 0);
+  }
   const same = first.tokens.filter((token, i) => token === second.tokens[i]).length;
   return {
     prefill: speedsOf(sequences * promptTokens, first.prefillSeconds, second.prefillSeconds),
@@ -161,10 +173,14 @@ function sideOf(begin: Begin): Side {
   return { begin, prefillSeconds: [], stepSeconds: [], tokens: [] };
 }
 
-async function takeTurns(sides: readonly Side[], prompts: readonly Int32Array[]): Promise<void> {
+async function takeTurns(
+  sides: readonly Side[],
+  prompts: readonly Int32Array[],
+  answerTokens: number,
+): Promise<void> {
   const running: [Side, () => Promise<readonly number[]>][] = [];
   for (const side of sides) running.push([side, await side.begin(prompts)]);
-  for (let i = 0; i <= decodedTokens; i += 1) {
+  for (let i = 0; i <= answerTokens; i += 1) {
     for (const [side, next] of running) {
       const start = performance.now();
       const tokens = await next();

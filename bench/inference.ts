@@ -5,7 +5,7 @@
  * Both sides are timed at the same place, where a program would take their tokens: prefill is the time until the
  * first token comes out of the generator for a prompt of 512 tokens, decoding that of each of the 128 tokens after it,
  * at temperature 0. They take turns token by token, so that what else the machine does meets both alike; the medians
- * are over all tokens of all rounds. That is `generateTokens` here, and `LlamaContextSequence.evaluate` there, the lowest level of
+ * are over all tokens of all rounds, and over more prompts than are answered. That is `generateTokens` here, and `LlamaContextSequence.evaluate` there, the lowest level of
  * node-llama-cpp's public interface that yields tokens: it decodes and samples natively, without chat, text or grammar.
  */
 
@@ -35,6 +35,9 @@ export const benchInference1b: InferenceBench = (options) => benchModels(options
 // --- internal ---
 
 const [promptTokens, decodedTokens, contextTokens] = [512, 128, 1024];
+
+/** Prompts that are read and not answered, after the rounds: one prompt a round says little. */
+const promptRounds = 14;
 
 /** Which types are measured: CRIA_BENCH_TYPES=q2_k,q4_0 names some of them. */
 const types = process.env["CRIA_BENCH_TYPES"]?.split(",");
@@ -153,11 +156,16 @@ async function alternate(
   await takeTurns(
     [sideOf(ours), sideOf(theirs)],
     Int32Array.from({ length: promptTokens }, () => random.int(vocabSize)),
+    decodedTokens,
   );
   for (let round = 0; round < rounds; round += 1) {
     const prompt = Int32Array.from({ length: promptTokens }, () => random.int(vocabSize));
     // Who goes first changes.
-    await takeTurns(round % 2 === 0 ? sides : sides.toReversed(), prompt);
+    await takeTurns(round % 2 === 0 ? sides : sides.toReversed(), prompt, decodedTokens);
+  }
+  for (let round = 0; round < promptRounds; round += 1) {
+    const prompt = Int32Array.from({ length: promptTokens }, () => random.int(vocabSize));
+    await takeTurns(round % 2 === 0 ? sides : sides.toReversed(), prompt, 0);
   }
   const [first, second] = sides;
   const same = first.tokens.filter((token, i) => token === second.tokens[i]).length;
@@ -172,10 +180,10 @@ function sideOf(generate: Generate): Side {
   return { generate, prefillSeconds: [], tokenSeconds: [], tokens: [] };
 }
 
-async function takeTurns(sides: readonly Side[], prompt: Int32Array): Promise<void> {
+async function takeTurns(sides: readonly Side[], prompt: Int32Array, answerTokens: number): Promise<void> {
   const running: [Side, AsyncGenerator<number, unknown, void>][] = [];
   for (const side of sides) running.push([side, await side.generate(prompt)]);
-  for (let i = 0; i <= decodedTokens; i += 1) {
+  for (let i = 0; i <= answerTokens; i += 1) {
     for (const [side, tokens] of running) {
       const start = performance.now();
       const { value } = await tokens.next();

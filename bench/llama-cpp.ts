@@ -76,23 +76,36 @@ export function writeRandomModel(backend: Backend, folder: string, model: Random
 export interface Speeds {
   readonly ours: number;
   readonly theirs: number;
+  /** Median of the ratios of pairs that were timed one after the other: what slows the machine meets both of a pair. */
   readonly ratio: number;
+  /** That median's 95% interval, by order statistics. */
+  readonly ratioInterval: readonly [low: number, high: number];
 }
 
-/** Of so many tokens a time. */
+/** Of so many tokens a time; the times of both sides in the order in which they took turns. */
 export function speedsOf(tokens: number, ours: readonly number[], theirs: readonly number[]): Speeds {
-  const [our, their] = [median(ours), median(theirs)];
-  return { ours: tokens / our, theirs: tokens / their, ratio: their / our };
+  const ratios = ours.map((seconds, i) => theirs[i]! / seconds).toSorted((a, b) => a - b);
+  const n = ratios.length;
+  // Ranks of the sign test's interval, n / 2 ± 1.96 · √n / 2; all of it where there are few.
+  const lowRank = Math.max(0, Math.floor(n / 2 - 0.98 * Math.sqrt(n)));
+  return {
+    ours: tokens / median(ours),
+    theirs: tokens / median(theirs),
+    ratio: median(ratios),
+    ratioInterval: [ratios[lowRank]!, ratios[n - 1 - lowRank]!],
+  };
 }
 
-export function speedsText({ ours, theirs, ratio }: Speeds): string {
-  return `${ours.toFixed(0)} tokens/s, node-llama-cpp ${theirs.toFixed(0)}, ratio ${ratio.toFixed(2)}`;
+export function speedsText({ ours, theirs, ratio, ratioInterval: [low, high] }: Speeds): string {
+  const interval = `(${low.toFixed(2)} to ${high.toFixed(2)})`;
+  return `${ours.toFixed(0)} tokens/s, node-llama-cpp ${theirs.toFixed(0)}, ratio ${ratio.toFixed(2)} ${interval}`;
 }
 
-export function speedsNumbers({ ours, theirs, ratio }: Speeds): object {
+export function speedsNumbers({ ours, theirs, ratio, ratioInterval }: Speeds): object {
   return {
     criaTokensPerSecond: rounded(ours),
     nodeLlamaCppTokensPerSecond: rounded(theirs),
     ratio: rounded(ratio),
+    ratioInterval: ratioInterval.map(rounded),
   };
 }

@@ -100,7 +100,10 @@ async function trainingSpeed(backend: Backend, { heads, precision, lanes }: Sett
   initialise(weights, () => random.next());
   const adamw = { beta1: 0.9, beta2: 0.95, eps: 1e-5, weightDecay: 0.1, gradClip: 1 };
   using trainer = new Trainer(backend, weights, nextToken, {
-    ...{ batch: batch / lanes, seq, precision, lanes },
+    batch: batch / lanes,
+    seq,
+    precision,
+    lanes,
     ...adamw,
   });
   const times: number[] = [];

@@ -172,7 +172,7 @@ async function readPrompts(
   const read: Prompt[] = [];
   const flush = async (): Promise<void> => {
     const logits = await decoder.step(steps.splice(0), signal);
-    for (const [i, prompt] of read.splice(0).entries()) prompt.logits = logits[i];
+    for (const [i, prompt] of read.splice(0).entries()) prompt.logits = logits[i]!.slice();
   };
   let room = decoder.chunkTokens;
   for (const prompt of prompts) {

@@ -16,8 +16,8 @@
 
 import { ConfigError } from "../errors/errors.ts";
 import type { Backend, Lane } from "../tensor/backend.ts";
-import { minusInfinity } from "./attention.ts";
-import { PassStore, windowOver, type CachedPass, type PassWindow } from "./cached-pass.ts";
+import { joined, maskOf, tileTokens, windowStep, type FilledWindow, type Row } from "./batch-windows.ts";
+import { PassStore, windowOver, type CachedPass } from "./cached-pass.ts";
 import { CellPool } from "./cell-pool.ts";
 import { cacheTypeFor, createKvCache, type CacheType, type KvCache } from "./kv-cache.ts";
 import { banUnused, type LlamaWeights } from "./weights.ts";
@@ -53,6 +53,8 @@ export class BatchDecoder implements Disposable {
   readonly #pool: CellPool;
   /** The cell of each token, by sequence. */
   readonly #sequences = new Map<number, number[]>();
+  /** Of the steps before: memory that is taken anew at every step costs more than to read the logits into it. */
+  readonly #logits = new LogitRows();
   #opened = 0;
   #isStepping = false;
 
@@ -136,7 +138,8 @@ export class BatchDecoder implements Disposable {
   /**
    * Each sequence reads its tokens, all in one pass unless they are more than `chunkTokens`.
    *
-   * @returns of each step the logits that it wants: none, `[vocab]` of the last token, or `[n, vocab]`.
+   * @returns of each step the logits that it wants: none, `[vocab]` of the last token, or `[n, vocab]`. Who keeps them
+   *   beyond the next step keeps a copy.
    * @throws {ConfigError} for steps that cannot be, or when their tokens do not fit. After this or any other error,
    *   or when the signal is aborted between two passes, every sequence is as it was before.
    */
@@ -147,6 +150,7 @@ export class BatchDecoder implements Disposable {
     this.#isStepping = true;
     try {
       const logits: Float32Array[] = steps.map(() => new Float32Array(0));
+      this.#logits.release();
       for (const parts of chunked(steps, this.chunkTokens)) await this.#run(parts, logits, signal);
       return logits;
     } catch (error) {
@@ -165,7 +169,7 @@ export class BatchDecoder implements Disposable {
   async #run(parts: readonly Part[], logits: Float32Array[], signal?: AbortSignal): Promise<void> {
     // Those that go on take their cells before those that begin.
     const filled = parts.toSorted((a, b) => a.count - b.count).map((part) => this.#fill(part));
-    const windows = joined(filled);
+    const windows = joined(filled, this.weights.config.nHeads);
     const rows = windows.flatMap(({ rows }) => rows);
     const wanted = rows.flatMap(({ target }, i) => (target === undefined ? [] : [i]));
     // Of one row, products take another kernel than of many, and would round otherwise: so it is computed twice.
@@ -176,7 +180,9 @@ export class BatchDecoder implements Disposable {
     await pass.graph.compute(signal);
     if (wanted.length === 0) return;
     const { vocabSize } = this.weights.config;
-    const result = banUnused(pass.result!.readF32(), this.weights);
+    const result = this.#logits.take(computed.length * vocabSize);
+    pass.result!.readF32Into(result);
+    banUnused(result, this.weights);
     for (const i of wanted) {
       const row = computed.indexOf(i) * vocabSize;
       const { step, at, of } = rows[i]!.target!;
@@ -191,7 +197,7 @@ export class BatchDecoder implements Disposable {
   }
 
   /** Gives cells to the tokens of a part, and looks for the window that holds all cells of its sequence. */
-  #fill({ step, index, from, count, isLast }: Part): FilledWindow {
+  #fill({ step, index, from, count, isLast, of }: Part): FilledWindow {
     const rows: Row[] = [];
     const cells = this.#cellsOf(step.sequence);
     let cell = cells.at(-1) ?? this.#pool.place(step.tokens.length, tileTokens) - 1;
@@ -209,7 +215,7 @@ export class BatchDecoder implements Disposable {
       if (cell < first) first = cell;
       if (cell > last) last = cell;
     }
-    return { rows, shape: windowOver(rows.length, first, last) };
+    return { rows, shape: windowOver(rows.length, first, last, windowStep(of)) };
   }
 
   #cellsOf(sequence: number): number[] {
@@ -256,8 +262,31 @@ export class BatchDecoder implements Disposable {
 
 // --- internal ---
 
-/** From so many tokens on the attention kernel works in tiles (GGML_FA_TILE_Q), of as many tokens and cells. */
-const tileTokens = 64;
+/** Memory of logits, which serves every step again. */
+class LogitRows {
+  #memory = new Float32Array(0);
+  #used = 0;
+
+  /** What was taken is free again. */
+  release(): void {
+    this.#used = 0;
+  }
+
+  /** Of any content. */
+  take(count: number): Float32Array {
+    if (count > keptLogits) return new Float32Array(count);
+    if (this.#used + count > this.#memory.length) {
+      // Those that were taken keep the memory that they lie in.
+      this.#memory = new Float32Array(count);
+      this.#used = 0;
+    }
+    this.#used += count;
+    return this.#memory.subarray(this.#used - count, this.#used);
+  }
+}
+
+/** 32 MiB: 256 texts with a vocabulary of 32,000. */
+const keptLogits = 2 ** 23;
 
 /** Tokens of a step that go through one pass. */
 interface Part {
@@ -267,21 +296,8 @@ interface Part {
   readonly from: number;
   readonly count: number;
   readonly isLast: boolean;
-}
-
-/** A token in a pass. */
-interface Row {
-  readonly token: number;
-  /** Its sequence's, of which it sees those up to its own. */
-  readonly cells: readonly number[];
-  readonly position: number;
-  /** Where its logits are wanted. */
-  readonly target: { readonly step: number; readonly at: number; readonly of: number } | undefined;
-}
-
-interface FilledWindow {
-  readonly shape: PassWindow;
-  readonly rows: readonly Row[];
+  /** How many steps there are. */
+  readonly of: number;
 }
 
 function rowsOf({ wants, tokens }: SequenceStep): number {
@@ -318,40 +334,13 @@ function chunked(steps: readonly SequenceStep[], chunkTokens: number): Part[][] 
         room = chunkTokens;
       }
       const count = Math.min(room, step.tokens.length - from);
-      passes.at(-1)!.push({ step, index, from, count, isLast: from + count === step.tokens.length });
+      const isLast = from + count === step.tokens.length;
+      passes.at(-1)!.push({ step, index, from, count, isLast, of: steps.length });
       from += count;
       room -= count;
     }
   }
   return passes;
-}
-
-/** Rows times cells that are passed over in about the time that a window of its own takes. */
-const windowWork = 512;
-
-/** Short parts together that are near each other, as many as stay below the size of a tile; long parts alone. */
-function joined(parts: readonly FilledWindow[]): FilledWindow[] {
-  const isShort = ({ rows }: FilledWindow): boolean => rows.length < tileTokens;
-  const windows: FilledWindow[] = [];
-  for (const part of parts.filter(isShort).toSorted((a, b) => a.shape.start - b.shape.start)) {
-    const before = windows.at(-1);
-    const both = before === undefined ? undefined : union(before, part);
-    if (both !== undefined && isShort(both) && workOf(both) <= workOf(before!) + workOf(part) + windowWork)
-      windows[windows.length - 1] = both;
-    else windows.push(part);
-  }
-  return [...windows, ...parts.filter((part) => !isShort(part))];
-}
-
-function union(a: FilledWindow, b: FilledWindow): FilledWindow {
-  const start = Math.min(a.shape.start, b.shape.start);
-  const end = Math.max(a.shape.start + a.shape.length, b.shape.start + b.shape.length);
-  const rows = [...a.rows, ...b.rows];
-  return { rows, shape: { tokens: rows.length, start, length: end - start } };
-}
-
-function workOf({ shape }: FilledWindow): number {
-  return shape.tokens * shape.length;
 }
 
 function twice({ shape, rows }: FilledWindow): FilledWindow {
@@ -365,24 +354,4 @@ function write(pass: CachedPass, windows: readonly FilledWindow[], wanted: reado
   pass.cells.write(BigInt64Array.from(rows, ({ cells, position }) => BigInt(cells[position]!)));
   pass.mask.write(maskOf(windows));
   pass.wanted?.write(Int32Array.from(wanted));
-}
-
-/** Each token sees the cells of its sequence up to its own. f16 bits. */
-function maskOf(windows: readonly FilledWindow[]): Uint16Array {
-  const total = windows.reduce((sum, { shape }) => sum + shape.tokens * shape.length, 0);
-  const bits = new Uint16Array(total).fill(minusInfinity);
-  let at = 0;
-  for (const { shape, rows } of windows) {
-    let before: Row | undefined;
-    for (const row of rows) {
-      const { cells, position } = row;
-      // The next token of a sequence sees one cell more.
-      const isNext = before?.cells === cells && before.position === position - 1;
-      if (isNext) bits.copyWithin(at, at - shape.length, at);
-      for (let i = isNext ? position : 0; i <= position; i += 1) bits[at + cells[i]! - shape.start] = 0;
-      before = row;
-      at += shape.length;
-    }
-  }
-  return bits;
 }

@@ -48,10 +48,10 @@ export interface CachedPass {
   readonly result: Tensor | undefined;
 }
 
-/** The whole steps of the cache that hold cells `first` to `last`, so that one graph serves many lengths. */
-export function windowOver(tokens: number, first: number, last: number): PassWindow {
-  const start = Math.floor(first / cacheStep) * cacheStep;
-  return { tokens, start, length: Math.ceil((last + 1 - start) / cacheStep) * cacheStep };
+/** Whole steps of so many cells that hold cells `first` to `last`, so that one graph serves many lengths. */
+export function windowOver(tokens: number, first: number, last: number, step = cacheStep): PassWindow {
+  const start = Math.floor(first / step) * step;
+  return { tokens, start, length: Math.ceil((last + 1 - start) / step) * step };
 }
 
 /** What passes are built over. */

@@ -65,7 +65,7 @@ export class Tensor {
     if (this.isPacked) throw new ConfigError(`read: ${shapeText(this.shape)} is packed for products`);
     const layout = dtypes[this.dtype];
     const ptr = this.#withMemory("read");
-    const bytes = new Uint8Array(this.bytes);
+    const bytes = unfilled(this.bytes);
     this.#arena.backend.library.ggml.tensorGet(ptr, bytes, 0, bytes.byteLength);
     return layout.view(bytes.buffer);
   }
@@ -75,7 +75,7 @@ export class Tensor {
     if (this.isPacked || !Number.isSafeInteger(count) || count < 0 || count > this.bytes) {
       throw new ConfigError(`read: there are no ${count} bytes in ${shapeText(this.shape)} of ${this.bytes}`);
     }
-    const bytes = new Uint8Array(count);
+    const bytes = unfilled(count);
     if (count > 0) this.#arena.backend.library.ggml.tensorGet(this.#withMemory("read"), bytes, 0, count);
     return bytes;
   }
@@ -85,6 +85,17 @@ export class Tensor {
     const elements = this.read();
     if (elements instanceof Float32Array) return elements;
     throw new ConfigError(`a tensor of ${this.dtype} was read as f32`);
+  }
+
+  /** Copies its elements into an array of as many, for a tensor of f32. @throws {ConfigError} for others. */
+  readF32Into(target: Float32Array): void {
+    if (this.dtype !== "f32" || target.length !== this.elements) {
+      throw new ConfigError(
+        `read: ${this.dtype} ${shapeText(this.shape)} is not ${target.length} elements of f32`,
+      );
+    }
+    const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+    this.#arena.backend.library.ggml.tensorGet(this.#withMemory("read"), bytes, 0, bytes.byteLength);
   }
 
   /** Copies elements in. @throws {ConfigError} when the count or the type differs, or an index is out of range. */
@@ -188,6 +199,11 @@ export function requireWeight(op: string, x: Tensor): void {
 }
 
 // --- internal ---
+
+/** Bytes that are all written before anyone reads them: filling the logits of a step with zeros would take longer. */
+function unfilled(bytes: number): Uint8Array<ArrayBuffer> {
+  return Buffer.allocUnsafeSlow(bytes);
+}
 
 function checkIndices(elements: Elements, limit: number): void {
   const top = BigInt(limit);

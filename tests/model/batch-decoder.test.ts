@@ -96,10 +96,10 @@ describe("a batch of sequences", () => {
       if (company > 0) await batch.step(others.map((sequence, i) => last(sequence, i, i + 1)));
       const sequence = batch.open();
       const [prefilled] = await batch.step([last(sequence, ...text)]);
-      const decoded: Float32Array[] = [prefilled!];
+      const decoded: Float32Array[] = [prefilled!.slice()];
       for (const token of [1, 2]) {
         const steps = others.map((other) => last(other, token));
-        decoded.push((await batch.step([...steps, last(sequence, token)])).at(-1)!);
+        decoded.push((await batch.step([...steps, last(sequence, token)])).at(-1)!.slice());
       }
       return decoded;
     };
