@@ -35,6 +35,7 @@ const engine = [
 ];
 
 const setupFiles = ["./tests/setup.ts"];
+const globalSetup = "./tests/end-to-end/package.ts";
 
 /** What these start computes on all processors, and threads that wait for each other suffer most from company. */
 const alone = ["tests/end-to-end/chat.test.ts", "tests/end-to-end/speedrun.test.ts"];
@@ -48,8 +49,13 @@ export default defineConfig({
       shelf("engine", { include: testsOf(engine), setupFiles }),
       shelf("serve", { include: testsOf(["serve"]), maxWorkers: 1 }),
       shelf("differential", { include: testsOf(["differential"]), setupFiles }),
-      shelf("end-to-end", { include: testsOf(["end-to-end", "web"]), exclude: alone, testTimeout: 600_000 }),
-      shelf("alone", { include: alone, maxWorkers: 1, testTimeout: 600_000 }),
+      shelf("end-to-end", {
+        include: testsOf(["end-to-end", "web"]),
+        exclude: alone,
+        globalSetup,
+        testTimeout: 600_000,
+      }),
+      shelf("alone", { include: alone, globalSetup, maxWorkers: 1, testTimeout: 600_000 }),
     ],
   },
 });
@@ -58,6 +64,7 @@ interface Shelf {
   readonly include: string[];
   readonly exclude?: string[];
   readonly setupFiles?: string[];
+  readonly globalSetup?: string;
   readonly maxWorkers?: number;
   readonly testTimeout?: number;
 }

@@ -6,19 +6,25 @@
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { ConfigError, EngineError } from "../errors/errors.ts";
+import { RequestError } from "../serve/problem.ts";
 import { packageFile } from "./package-file.ts";
 
 export class ScoreProcess implements Disposable {
   readonly #model: string;
   readonly #options: readonly string[];
+  readonly #most: number;
   #child: ChildProcessByStdio<Writable, Readable, Readable> | undefined;
   /** Of the lines that are not answered yet, in their order. */
   readonly #waiting: Waiting[] = [];
 
-  /** @param options further words of the command, such as --threads. */
-  constructor(model: string, options: readonly string[] = []) {
+  /**
+   * @param options further words of the command, such as --threads.
+   * @param most    answers that wait at a time.
+   */
+  constructor(model: string, options: readonly string[] = [], most = 4096) {
     this.#model = model;
     this.#options = options;
+    this.#most = most;
   }
 
   /** For tests and the curious. */
@@ -26,8 +32,22 @@ export class ScoreProcess implements Disposable {
     return this.#child?.pid;
   }
 
-  /** One score for each, a JSON object with a prompt and an answer. @throws {ConfigError} for what is none. */
+  /**
+   * One score for each, a JSON object with a prompt and an answer.
+   *
+   * @throws {ConfigError} for what is none. @throws {RequestError} when too many wait already.
+   */
   async score(answers: readonly object[]): Promise<number[]> {
+    const waiting = this.#waiting.length;
+    if (waiting > 0 && waiting + answers.length > this.#most) {
+      throw new RequestError({
+        status: 429,
+        message: `${waiting} answers wait already; try again later.`,
+        type: "rate_limit_error",
+        code: "queue_full",
+        retryAfterSeconds: 1,
+      });
+    }
     const child = (this.#child ??= this.#start());
     const scores = answers.map(
       () => new Promise<number>((resolve, reject) => void this.#waiting.push({ resolve, reject })),

@@ -15,7 +15,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { liveArenas } from "../../src/engine/library.ts";
@@ -28,6 +27,7 @@ import type { LlamaConfig } from "../../src/model/config.ts";
 import { createWeights } from "../../src/model/weights.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
 import { toyConfig, toyTokenizer } from "../toy-task.ts";
+import { bin } from "./package.ts";
 import { alignment, conversion, damaged, models, sampling, training, usage } from "./bad-input-rows.ts";
 
 const before = process.cwd();
@@ -251,7 +251,6 @@ describe("a run's folder", () => {
  * middle of the file, and the same lines tell the user.
  */
 describe.skipIf(process.platform === "win32")("a disk without room", () => {
-  const bin = fileURLToPath(new URL("../../bin/cria.js", import.meta.url));
   const limited = async (words: readonly string[]): Promise<{ code: number; stderr: string }> => {
     const script = 'ulimit -f 100; exec "$@"';
     const command = ["-c", script, "sh", process.execPath, bin, ...words];

@@ -2,10 +2,8 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { tinyText } from "../tiny-corpus.ts";
-
-const bin = fileURLToPath(new URL("../../bin/cria.js", import.meta.url));
+import { bin } from "./package.ts";
 
 /** Children that have not ended: a test that failed may leave some. */
 const alive = new Set<ChildProcess>();

@@ -137,3 +137,12 @@ test("a process that cannot start says why", async () => {
   using other = new ScoreProcess(join(folder, "nothing"));
   await expect(other.score([{ prompt: "?", answer: "!" }])).rejects.toThrow("there is no model at");
 });
+
+test("more answers than may wait are refused, and those that wait are scored", async () => {
+  using other = new ScoreProcess(model, ["--threads", "1"], 2);
+  const answer = { prompt: "?", answer: "!" };
+  const first = other.score([answer, answer, answer]);
+  await expect(other.score([answer])).rejects.toMatchObject({ problem: { status: 429, code: "queue_full" } });
+  expect(await first).toHaveLength(3);
+  expect(await other.score([answer, answer])).toHaveLength(2);
+});
