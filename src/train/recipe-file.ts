@@ -15,6 +15,7 @@ import {
   parse,
   parseDocument,
   stringify,
+  YAMLParseError,
   type Document,
 } from "yaml";
 import { z } from "zod";
@@ -105,6 +106,9 @@ function readYaml(path: string): Source {
 }
 
 function yamlError(place: string, cause: unknown): ConfigError {
+  if (cause instanceof YAMLParseError && cause.code === "DUPLICATE_KEY") {
+    return new ConfigError(`${place}: this setting is there twice`, { mend: "Keep one of the two.", cause });
+  }
   const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
   return new ConfigError(`${place}: this is not YAML: ${reason}`, {
     mend: "A recipe has one `key: value` on a line, with two spaces of indent for each level.",

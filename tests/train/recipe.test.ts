@@ -201,8 +201,8 @@ describe("what is wrong is named with file and line, and what is right", () => {
         Write one \`key: value\` on a line."
     `);
     expect(refusal("lr: 1\nlr: 2\n")).toMatchInlineSnapshot(`
-      "recipe.yaml:2: this is not YAML: Map keys must be unique
-        A recipe has one \`key: value\` on a line, with two spaces of indent for each level."
+      "recipe.yaml:2: this setting is there twice
+        Keep one of the two."
     `);
   });
 
