@@ -15,14 +15,14 @@ import { BatchDecoder } from "../src/model/batch-decoder.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
 import type { MixName } from "../src/model/quantisation-mix.ts";
 import type { Backend, BackendOptions } from "../src/tensor/backend.ts";
-import { withPeers, speedsNumbers, speedsOf, speedsText, type Speeds } from "./llama-cpp.ts";
-import { writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
+import { promptRounds, speedsNumbers, speedsOf, speedsText, withPeers, type Speeds } from "./llama-cpp.ts";
+import { isMeasured, writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
 export function benchParallel(options: BackendOptions): Promise<BenchResult> {
   return withPeers(options, async ({ backend, llama, folder }) => {
     const measured: Measurement[] = [];
-    for (const model of models.filter(({ mix }) => types?.includes(mix) ?? true)) {
+    for (const model of models.filter(isMeasured)) {
       const file = await writeRandomGguf(folder, model);
       const measurement = { ...model, ...(await compare(backend, llama, file)) };
       // The whole takes some minutes.
@@ -54,12 +54,6 @@ export function benchParallel(options: BackendOptions): Promise<BenchResult> {
 
 const [sequences, promptTokens, decodedTokens, contextTokens] = [8, 32, 32, 128];
 const rounds = 6;
-
-/** Prompts that are read and not answered, after the rounds: one reading a round says little. */
-const promptRounds = 14;
-
-/** Which types are measured: CRIA_BENCH_TYPES=q8_0,q4_0 names some of them. */
-const types = process.env["CRIA_BENCH_TYPES"]?.split(",");
 
 const mixes: readonly MixName[] = ["f32", "f16", "q8_0", "q4_k_m"];
 const models: readonly RandomGguf[] = [

@@ -17,8 +17,8 @@ import { Decoder } from "../src/model/decoder.ts";
 import { openWeights, readModelFiles } from "../src/model/load.ts";
 import type { MixName } from "../src/model/quantisation-mix.ts";
 import type { Backend, BackendOptions } from "../src/tensor/backend.ts";
-import { withPeers, speedsNumbers, speedsOf, speedsText, type Speeds } from "./llama-cpp.ts";
-import { writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
+import { promptRounds, speedsNumbers, speedsOf, speedsText, withPeers, type Speeds } from "./llama-cpp.ts";
+import { isMeasured, writeRandomGguf, type RandomGguf } from "./random-gguf.ts";
 import { rounded, type BenchResult } from "./result.ts";
 
 export type InferenceBench = (options: BackendOptions) => Promise<BenchResult>;
@@ -35,12 +35,6 @@ export const benchInference1b: InferenceBench = (options) => benchModels(options
 // --- internal ---
 
 const [promptTokens, decodedTokens, contextTokens] = [512, 128, 1024];
-
-/** Prompts that are read and not answered, after the rounds: one prompt a round says little. */
-const promptRounds = 14;
-
-/** Which types are measured: CRIA_BENCH_TYPES=q2_k,q4_0 names some of them. */
-const types = process.env["CRIA_BENCH_TYPES"]?.split(",");
 
 interface BenchModel extends RandomGguf {
   readonly rounds: number;
@@ -71,7 +65,7 @@ const largeModels = largeTypes.map((mix): BenchModel => ({
 function benchModels(options: BackendOptions, models: readonly BenchModel[]): Promise<BenchResult> {
   return withPeers(options, async ({ backend, llama, folder }) => {
     const measured: Comparison[] = [];
-    for (const model of models.filter(({ mix }) => types?.includes(mix) ?? true)) {
+    for (const model of models.filter(isMeasured)) {
       const file = await writeRandomGguf(folder, model);
       const fileBytes = statSync(file).size;
       const comparison = {
@@ -158,14 +152,11 @@ async function alternate(
     Int32Array.from({ length: promptTokens }, () => random.int(vocabSize)),
     decodedTokens,
   );
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < rounds + promptRounds; round += 1) {
     const prompt = Int32Array.from({ length: promptTokens }, () => random.int(vocabSize));
     // Who goes first changes.
-    await takeTurns(round % 2 === 0 ? sides : sides.toReversed(), prompt, decodedTokens);
-  }
-  for (let round = 0; round < promptRounds; round += 1) {
-    const prompt = Int32Array.from({ length: promptTokens }, () => random.int(vocabSize));
-    await takeTurns(round % 2 === 0 ? sides : sides.toReversed(), prompt, 0);
+    const inTurn = round % 2 === 0 ? sides : sides.toReversed();
+    await takeTurns(inTurn, prompt, round < rounds ? decodedTokens : 0);
   }
   const [first, second] = sides;
   const same = first.tokens.filter((token, i) => token === second.tokens[i]).length;

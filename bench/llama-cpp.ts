@@ -72,6 +72,9 @@ export function writeRandomModel(backend: Backend, folder: string, model: Random
   return file;
 }
 
+/** Prompts that are read and not answered, after the rounds: one prompt a round says little. */
+export const promptRounds = 14;
+
 /** Medians in tokens a second, and ours over theirs. */
 export interface Speeds {
   readonly ours: number;

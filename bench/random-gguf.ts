@@ -28,6 +28,11 @@ export interface RandomGguf {
   readonly mix: MixName;
 }
 
+/** Whether a model is one of those to measure: CRIA_BENCH_TYPES=q2_k,q4_0 names some types. */
+export function isMeasured({ mix }: RandomGguf): boolean {
+  return process.env["CRIA_BENCH_TYPES"]?.split(",").includes(mix) ?? true;
+}
+
 /** @returns the file's path; the caller removes it. */
 export async function writeRandomGguf(
   folder: string,

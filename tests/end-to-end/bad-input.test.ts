@@ -28,7 +28,8 @@ import { createWeights } from "../../src/model/weights.ts";
 import { tinyConfig, tinyWeights } from "../tiny-model.ts";
 import { toyConfig, toyTokenizer } from "../toy-task.ts";
 import { bin } from "./package.ts";
-import { alignment, conversion, damaged, models, sampling, training, usage } from "./bad-input-rows.ts";
+import { alignment } from "./bad-input-alignment-rows.ts";
+import { conversion, damaged, models, sampling, training, usage } from "./bad-input-rows.ts";
 
 const before = process.cwd();
 let folder: string;

@@ -11,6 +11,7 @@ import type { LoggedRequest } from "../../src/serve/request-log.ts";
 import { cloudRoutes } from "../../src/serve/routes/cloud.ts";
 import type { AnswerRequest } from "../../src/preference/annotation/answers.ts";
 import { openEmbeddedStore, type OpenedStore } from "../preference/databases.ts";
+import { events, json, problemOf, type LeadCard, type TaskView } from "./annotation-client.ts";
 import { noEngine } from "./no-engine.ts";
 
 let store: OpenedStore;
@@ -97,40 +98,6 @@ async function signIn(role: "annotator" | "lead" = "annotator"): Promise<Ask> {
   expect(cookie).toMatch(/^cria_annotator=.+; Max-Age=2592000; Path=\/annotate; HttpOnly; SameSite=Strict$/);
   return (method, path, body, headers) =>
     request(method, path, body, { cookie: cookie!.split(";")[0]!, ...headers });
-}
-
-interface TaskView {
-  id: string;
-  question: string | null;
-  left: string | null;
-  right: string | null;
-  history: unknown[];
-  progress: { comparisons: number };
-  lastDecided: string | null;
-}
-
-const json = async <T = TaskView>(response: Promise<Response>): Promise<T> =>
-  (await (await response).json()) as T;
-
-async function events(response: Promise<Response>): Promise<Record<string, unknown>[]> {
-  const text = await (await response).text();
-  return text
-    .split("\n")
-    .filter((line) => line.startsWith("data: {"))
-    .map((line) => JSON.parse(line.slice(5)) as Record<string, unknown>);
-}
-
-interface LeadCard {
-  readonly id: string;
-  readonly isBlind: boolean;
-  readonly variants: readonly unknown[];
-  readonly winRates: readonly unknown[];
-}
-
-/** Its status and what it says. */
-async function problemOf(response: Response): Promise<string> {
-  const { error } = (await response.json()) as { error: { message: string } };
-  return `${response.status} ${error.message}`;
 }
 
 test("without an invitation there is nothing, and a wrong one says so", async () => {
